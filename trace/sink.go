@@ -1,0 +1,18 @@
+package trace
+
+// Sink receives what Index lists of one trace: groups of terms that spans share (a resource with
+// its scope) and, after each group, the rows (spans) that belong to it with the terms of their own.
+//
+// All byte slices are valid only during the call.
+type Sink interface {
+	// Group begins the group whose terms every row holds that follows, until the next Group.
+	// identity are the bytes that make the group what it is: equal identities are one group.
+	// It reports whether the group's terms are known already; the caller then leaves out GroupTerm.
+	Group(identity []byte) (known bool)
+	// GroupTerm adds a term to the current group.
+	GroupTerm(field, value []byte)
+	// Row begins a row of the current group: start in Unix nanoseconds, duration in nanoseconds.
+	Row(start, duration int64)
+	// Term adds a term to the current row. Repeating one is harmless.
+	Term(field, value []byte)
+}
