@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is an effective configuration: every field has a value. docs/configuration.md lists the keys.
+type Config struct {
+	Storage Storage
+	WAL     WAL
+	Cut     Cut
+	Tenancy Tenancy
+	Admin   Admin
+	Logging Logging
+}
+
+// Storage says where the data is.
+type Storage struct {
+	// Path is the directory that holds everything; one process at a time.
+	Path string
+}
+
+// WAL is the write-ahead log: the store of recent data.
+type WAL struct {
+	// Sync says when what was written is forced to disk.
+	Sync Sync
+	// SyncInterval is the longest time between two syncs under SyncInterval.
+	SyncInterval time.Duration
+}
+
+// Sync is a policy of forcing the log to disk.
+type Sync string
+
+// The policies.
+const (
+	// SyncAlways acknowledges a write after an fsync that covers it; concurrent writes share one.
+	SyncAlways Sync = "always"
+	// SyncInterval acknowledges at once and syncs at intervals: a power cut loses the last one.
+	SyncInterval Sync = "interval"
+	// SyncNever leaves it to the operating system.
+	SyncNever Sync = "never"
+)
+
+// Cut says when recent data leaves the log and becomes a block.
+type Cut struct {
+	// Bytes of log after which a block is cut.
+	Bytes int64
+	// Age of the oldest record after which a block is cut.
+	Age time.Duration
+}
+
+// Tenancy says whose data a call reads and writes.
+type Tenancy struct {
+	// Default is the tenant of calls that name none.
+	Default string
+}
+
+// Admin is the HTTP server for people and monitoring.
+type Admin struct {
+	// ListenAddress is host:port, or AdminAuto, or AdminOff.
+	ListenAddress string
+}
+
+// Values of Admin.ListenAddress beside host:port.
+const (
+	// AdminAuto listens on AdminDefaultAddress, or on a free port of the same host where that is taken.
+	AdminAuto = "auto"
+	// AdminOff starts no admin server.
+	AdminOff = "off"
+	// AdminDefaultAddress is what AdminAuto tries first.
+	AdminDefaultAddress = "127.0.0.1:17270"
+)
+
+// Logging is the program's own log.
+type Logging struct {
+	// Level is the least level that is written: debug, info, warn or error.
+	Level string
+}
+
+// LookupEnv finds an environment variable, as os.LookupEnv does.
+type LookupEnv func(name string) (value string, ok bool)
+
+// maxFile bounds what Load reads: a larger file is not a configuration.
+const maxFile = 1 << 20
+
+// Default returns the configuration that holds where nothing is configured.
+func Default(env LookupEnv) Config {
+	path := "./tempo-data"
+	// The XDG specification: an empty or relative directory counts as unset.
+	if dir, _ := env("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		path = filepath.Join(dir, "tempo")
+	}
+	return Config{
+		Storage: Storage{Path: path},
+		WAL:     WAL{Sync: SyncAlways, SyncInterval: 100 * time.Millisecond},
+		Cut:     Cut{Bytes: 64 << 20, Age: 30 * time.Minute},
+		Tenancy: Tenancy{Default: "single-tenant"},
+		Admin:   Admin{ListenAddress: AdminAuto},
+		Logging: Logging{Level: "info"},
+	}
+}
+
+// Load reads the configuration file; with file "" it returns the default configuration. The error is an
+// *Error where the file could be read but not understood.
+func Load(file string, env LookupEnv) (Config, error) {
+	if file == "" {
+		return Parse("", nil, env)
+	}
+	data, err := read(file)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse(file, data, env)
+}
+
+func read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("configuration file %s does not exist: check the path, or leave it out to run with the defaults", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("configuration file %s is a directory: name a YAML file in it", file)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration file %s: %w", file, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("configuration file %s is larger than 1 MiB: this is not a configuration", file)
+	}
+	return data, nil
+}

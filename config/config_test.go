@@ -1,0 +1,264 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md")
+
+func env(pairs ...string) LookupEnv {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+func TestDefaultPathFollowsXDG(t *testing.T) {
+	for _, c := range []struct{ dir, want string }{
+		{"", "./tempo-data"},
+		{"relative", "./tempo-data"},
+		{"/home/a/.local/share", "/home/a/.local/share/tempo"},
+	} {
+		if got := Default(env("XDG_DATA_HOME", c.dir)).Storage.Path; got != c.want {
+			t.Errorf("XDG_DATA_HOME=%q: path %q, want %q", c.dir, got, c.want)
+		}
+	}
+	if got := Default(env()).Storage.Path; got != "./tempo-data" {
+		t.Errorf("XDG_DATA_HOME unset: path %q", got)
+	}
+}
+
+func TestEveryDefaultIsValid(t *testing.T) {
+	c := Default(env())
+	for _, k := range Keys() {
+		v := k.field(&c)
+		if err := v.set(v.String()); err != nil {
+			t.Errorf("%s: its default: %s", k.Name, err)
+		}
+	}
+	if c != Default(env()) {
+		t.Errorf("setting each default changed the configuration to %+v", c)
+	}
+}
+
+func TestEveryFieldHasAKey(t *testing.T) {
+	count := 0
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		count += f.Type.NumField()
+	}
+	if count != len(keys) {
+		t.Errorf("Config has %d fields, the table %d keys", count, len(keys))
+	}
+}
+
+func TestParse(t *testing.T) {
+	type mutate = func(*Config)
+	for _, c := range []struct {
+		name, yaml string
+		want       mutate
+	}{
+		{"empty file", "", func(*Config) {}},
+		{"comments only", "# nothing\n", func(*Config) {}},
+		{"empty document", "---\n", func(*Config) {}},
+		{"section without keys", "storage:\n", func(*Config) {}},
+		{"key without value", "storage:\n  path:\n", func(*Config) {}},
+		{"path", "storage:\n  path: /data\n", func(c *Config) { c.Storage.Path = "/data" }},
+		{"path that looks like a number", "storage: {path: 17}", func(c *Config) { c.Storage.Path = "17" }},
+		{"quoted null is a directory", "storage: {path: 'null'}", func(c *Config) { c.Storage.Path = "null" }},
+		{"duration", "cut: {age: 1h30m}", func(c *Config) { c.Cut.Age = 90 * time.Minute }},
+		{"size of two", "cut: {bytes: 2GiB}", func(c *Config) { c.Cut.Bytes = 2 << 30 }},
+		{"size of ten, with a space", "cut: {bytes: 5 MB}", func(c *Config) { c.Cut.Bytes = 5e6 }},
+		{"size without a unit", "cut: {bytes: 2000000}", func(c *Config) { c.Cut.Bytes = 2e6 }},
+		{"sync", "wal: {sync: never}", func(c *Config) { c.WAL.Sync = SyncNever }},
+		{"off is text, not false", "admin: {listen_address: off}", func(c *Config) { c.Admin.ListenAddress = AdminOff }},
+		{"IPv6 address", `admin: {listen_address: "[::1]:80"}`, func(c *Config) { c.Admin.ListenAddress = "[::1]:80" }},
+		{"all interfaces", `admin: {listen_address: ":80"}`, func(c *Config) { c.Admin.ListenAddress = ":80" }},
+		{"variable", "storage: {path: '${DIR}/x'}", func(c *Config) { c.Storage.Path = "/v/x" }},
+		{"variable with unused default", "storage: {path: '${DIR:-y}'}", func(c *Config) { c.Storage.Path = "/v" }},
+		{"default of an unset variable", "storage: {path: '${NONE:-y}/z'}", func(c *Config) { c.Storage.Path = "y/z" }},
+		{"default of an empty variable", "storage: {path: '${EMPTY:-y}'}", func(c *Config) { c.Storage.Path = "y" }},
+		{"dollar sign", "storage: {path: 'a$$b'}", func(c *Config) { c.Storage.Path = "a$b" }},
+		{"dollar sign before a brace", "storage: {path: '$${DIR}'}", func(c *Config) { c.Storage.Path = "${DIR}" }},
+		{"a variable is not expanded again", "storage: {path: '${TRICK}'}", func(c *Config) { c.Storage.Path = "${DIR}" }},
+		{"a variable adds no key", "storage: {path: '${INJECT}'}", func(c *Config) { c.Storage.Path = "x, other: 1" }},
+		{"alias", "storage: {path: &p /data}\ntenancy: {default: acme}\n", func(c *Config) {
+			c.Storage.Path, c.Tenancy.Default = "/data", "acme"
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := env("DIR", "/v", "EMPTY", "", "TRICK", "${DIR}", "INJECT", "x, other: 1")
+			got, err := Parse("f.yaml", []byte(c.yaml), e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Default(e)
+			c.want(&want)
+			if got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for _, c := range []struct{ name, yaml, want string }{
+		{"unknown key", "storage:\n  paht: /x\n", "f.yaml:2: storage.paht: unknown key; did you mean storage.path?"},
+		{"unknown section", "storge:\n  path: /x\n", "f.yaml:1: storge: unknown key; did you mean storage?"},
+		{"key outside its section", "path: /x\n", "f.yaml:1: path: unknown key; did you mean storage.path?"},
+		{"key in the wrong section", "wal: {listen_address: x}", "f.yaml:1: wal.listen_address: unknown key; did you mean admin.listen_address?"},
+		{"dotted key", "storage.path: /x\n", "f.yaml:1: storage.path: unknown key; did you mean storage.path?"},
+		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, tenancy, admin, logging"},
+		{"merge key", "storage:\n  <<: {path: x}\n", "f.yaml:2: storage.<<: unknown key; known here: path"},
+		{"twice", "wal: {sync: never}\nlogging: {level: warn}\nwal: {sync: always}\n", "f.yaml:3: wal: is set twice, first in line 1"},
+		{"value for a section", "storage: /x\n", `f.yaml:1: storage: is the value "/x": it is a section, with keys below it`},
+		{"list for a value", "storage:\n  path: [a, b]\n", "f.yaml:2: storage.path: is a list: it takes one value (directory)"},
+		{"list of sections", "- storage\n", "f.yaml:1: is a list: expected sections with keys, such as storage:"},
+		{"not YAML", "storage: [\n", "f.yaml: is not YAML: line 1: did not find expected node content"},
+		{"two documents", "wal: {sync: never}\n---\nwal: {sync: always}\n", "f.yaml:2: a second YAML document begins here: only one is read"},
+		{"binary", "storage: {path: !!binary aGk=}", "f.yaml:1: storage.path: has the tag !!binary: write the value without a tag"},
+		{"empty path", "storage: {path: ''}", "f.yaml:1: storage.path: is empty: name a directory"},
+		{"home", "storage: {path: ~/data}", `f.yaml:1: storage.path: "~/data": ~ is not replaced here, write ${HOME}/data`},
+		{"control character", `storage: {path: "a\x00b"}`, `f.yaml:1: storage.path: "a\x00b" is not plain text: it holds control characters or invalid UTF-8`},
+		{"sync", "wal: {sync: sometimes}", `f.yaml:1: wal.sync: "sometimes" is not one of always, interval, never`},
+		{"duration without unit", "cut: {age: 90}", `f.yaml:1: cut.age: "90" has no unit: write 90s for seconds, 90m for minutes`},
+		{"no duration", "cut: {age: soon}", `f.yaml:1: cut.age: "soon" is not a duration: write it like 100ms, 90s or 1h30m`},
+		{"duration out of range", "wal: {sync_interval: 0s}", "f.yaml:1: wal.sync_interval: 0s is out of range: 1ms to 1m"},
+		{"no size", "cut: {bytes: big}", `f.yaml:1: cut.bytes: "big" is not a size: write it like 64MiB or 2GB`},
+		{"negative size", "cut: {bytes: -1MiB}", `f.yaml:1: cut.bytes: "-1MiB" is not a size: write it like 64MiB or 2GB`},
+		{"size with a wrong unit", "cut: {bytes: 64M}", `f.yaml:1: cut.bytes: "64M" has an unknown unit "M": take B, KiB, MiB, GiB, TiB, KB, MB, GB or TB`},
+		{"size out of range", "cut: {bytes: 10}", "f.yaml:1: cut.bytes: 10 is out of range: 1MiB to 16GiB"},
+		{"size that overflows", "cut: {bytes: 9000000000TiB}", `f.yaml:1: cut.bytes: "9000000000TiB" is more than 8 EiB`},
+		{"tenant with a slash", "tenancy: {default: a/b}", `f.yaml:1: tenancy.default: "a/b" has the character '/': take letters, digits, - _ and .`},
+		{"tenant that climbs", "tenancy: {default: ..}", `f.yaml:1: tenancy.default: ".." begins with a dot`},
+		{"address without port", "admin: {listen_address: localhost}", `f.yaml:1: admin.listen_address: "localhost" is not host:port, auto or off: for example 127.0.0.1:17270`},
+		{"port out of range", `admin: {listen_address: "h:70000"}`, `f.yaml:1: admin.listen_address: "h:70000": the port must be a number from 0 to 65535 (0 = any free one)`},
+		{"level", "logging: {level: trace}", `f.yaml:1: logging.level: "trace" is not one of debug, info, warn, error`},
+		{"undefined variable", "\nstorage: {path: '${NOPE}/x'}", "f.yaml:2: storage.path: environment variable NOPE is not set: set it, or write ${NOPE:-default}"},
+		{"bare variable", "storage: {path: $HOME/x}", "f.yaml:1: storage.path: $HOME: write ${HOME} for the variable, $$ for a dollar sign"},
+		{"lone dollar", "storage: {path: a$}", "f.yaml:1: storage.path: a single $: write $$ for a dollar sign"},
+		{"unclosed variable", "storage: {path: '${HOME'}", `f.yaml:1: storage.path: "${HOME" has no closing brace`},
+		{"variable with a bad name", "storage: {path: '${A-B}'}", `f.yaml:1: storage.path: ${A-B}: "A-B" is not the name of an environment variable`},
+		{"all at once, in order", "cut:\n  age: soon\n  size: 1\nwal: {sync: no}\n", `f.yaml:2: cut.age: "soon" is not a duration: write it like 100ms, 90s or 1h30m
+f.yaml:3: cut.size: unknown key; known here: bytes, age
+f.yaml:4: wal.sync: "no" is not one of always, interval, never`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("f.yaml", []byte(c.yaml), env())
+			if err == nil {
+				t.Fatal("parsed without an error")
+			}
+			if err.Error() != c.want {
+				t.Errorf("got  %s\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestLoadNamesTheFileItCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, make([]byte, maxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ file, want string }{
+		{filepath.Join(dir, "none.yaml"), "does not exist: check the path"},
+		{dir, "is a directory"},
+		{large, "larger than 1 MiB"},
+	} {
+		_, err := Load(c.file, env())
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.file) {
+			t.Errorf("%s: got error %v, want it to name the file and say %q", c.file, err, c.want)
+		}
+	}
+}
+
+// draw makes a valid configuration with values that are hard to print.
+func draw(t *rapid.T) Config {
+	return Config{
+		Storage: Storage{Path: rapid.StringMatching(`[ -~¡-ÿ  ]*[a-z#:\-"'$]`).Filter(func(s string) bool {
+			return !strings.HasPrefix(s, "~")
+		}).Draw(t, "path")},
+		WAL: WAL{
+			Sync:         rapid.SampledFrom([]Sync{SyncAlways, SyncInterval, SyncNever}).Draw(t, "sync"),
+			SyncInterval: time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Minute)).Draw(t, "interval")),
+		},
+		Cut: Cut{
+			Bytes: rapid.Int64Range(1<<20, 16<<30).Draw(t, "bytes"),
+			Age:   time.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour*168)).Draw(t, "age")),
+		},
+		Tenancy: Tenancy{Default: rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}`).Draw(t, "tenant")},
+		Admin:   Admin{ListenAddress: rapid.SampledFrom([]string{"auto", "off", ":1", "[::]:80"}).Draw(t, "address")},
+		Logging: Logging{Level: rapid.SampledFrom([]string{"debug", "info", "warn", "error"}).Draw(t, "level")},
+	}
+}
+
+func TestPrintedConfigurationParsesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := draw(t)
+		var b strings.Builder
+		if err := Print(&b, c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse("printed", []byte(b.String()), env())
+		if err != nil {
+			t.Fatalf("%s\n%s", err, b.String())
+		}
+		if got != c {
+			t.Fatalf("got  %+v\nwant %+v\n%s", got, c, b.String())
+		}
+	})
+}
+
+func TestDocumentation(t *testing.T) {
+	const page = "../docs/configuration.md"
+	if *update {
+		if err := os.WriteFile(page, []byte(Markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != Markdown() {
+		t.Errorf("%s is not what config/keys.go says: go test ./config -run TestDocumentation -update", page)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		"", "storage: {path: '${A:-b}$$'}", "wal:\n  sync: never\n", "a: &a [*a]\n", "? {a: b} : c\n",
+		"storage: &s {path: /x}\nwal: *s\n", "cut: {bytes: 64MiB, age: 1h}\n---\n", "admin: {listen_address: \"[::1]:0\"}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("f", data, env("A", "a"))
+		if err != nil {
+			if len(err.Error()) == 0 {
+				t.Fatal("an error without a text")
+			}
+			return
+		}
+		var b strings.Builder
+		if err := Print(&b, c); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("printed", []byte(b.String()), env())
+		if err != nil || again != c {
+			t.Fatalf("%q parsed to %+v, printed as %q, which parsed to %+v, %v", data, c, b.String(), again, err)
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value reads and writes one field of a Config as text. What String returns, set accepts and makes
+// the same of it. The error of set says what is wrong and what would be right; the caller adds the key.
+type value interface {
+	set(text string) error
+	String() string
+}
+
+type directory struct{ p *string }
+
+func (v directory) String() string { return *v.p }
+
+func (v directory) set(text string) error {
+	switch {
+	case text == "":
+		return errors.New("is empty: name a directory")
+	case text == "~" || strings.HasPrefix(text, "~/"):
+		return fmt.Errorf("%q: ~ is not replaced here, write ${HOME}%s", text, text[1:])
+	}
+	*v.p = text
+	return nil
+}
+
+type choice[T ~string] struct {
+	p  *T
+	of []T
+}
+
+func (v choice[T]) String() string { return string(*v.p) }
+
+func (v choice[T]) set(text string) error {
+	all := make([]string, len(v.of))
+	for i, c := range v.of {
+		if text == string(c) {
+			*v.p = c
+			return nil
+		}
+		all[i] = string(c)
+	}
+	return fmt.Errorf("%q is not one of %s", text, strings.Join(all, ", "))
+}
+
+type duration struct {
+	p        *time.Duration
+	min, max time.Duration
+}
+
+func (v duration) String() string { return formatDuration(*v.p) }
+
+func (v duration) set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			return fmt.Errorf("%q has no unit: write %ss for seconds, %sm for minutes", text, text, text)
+		}
+		return fmt.Errorf("%q is not a duration: write it like 100ms, 90s or 1h30m", text)
+	}
+	if d < v.min || d > v.max {
+		return fmt.Errorf("%s is out of range: %s to %s", text, formatDuration(v.min), formatDuration(v.max))
+	}
+	*v.p = d
+	return nil
+}
+
+// formatDuration is d.String() without trailing zero units: 30m, not 30m0s.
+func formatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+type size struct {
+	p        *int64
+	min, max int64
+}
+
+func (v size) String() string { return formatSize(*v.p) }
+
+func (v size) set(text string) error {
+	n, err := parseSize(text)
+	if err != nil {
+		return err
+	}
+	if n < v.min || n > v.max {
+		return fmt.Errorf("%s is out of range: %s to %s", text, formatSize(v.min), formatSize(v.max))
+	}
+	*v.p = n
+	return nil
+}
+
+var units = []struct {
+	name  string
+	bytes int64
+}{ // formatSize takes the first that divides
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"kB", 1e3}, {"B", 1},
+}
+
+func parseSize(text string) (int64, error) {
+	digits := strings.TrimRight(text, "TGMKkiB ")
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a size: write it like 64MiB or 2GB", text)
+	}
+	unit := strings.TrimLeft(text[len(digits):], " ")
+	if unit == "" {
+		return int64(n), nil
+	}
+	for _, u := range units {
+		if unit == u.name {
+			if int64(n) > math.MaxInt64/u.bytes {
+				return 0, fmt.Errorf("%q is more than 8 EiB", text)
+			}
+			return int64(n) * u.bytes, nil
+		}
+	}
+	return 0, fmt.Errorf("%q has an unknown unit %q: take B, KiB, MiB, GiB, TiB, KB, MB, GB or TB", text, unit)
+}
+
+func formatSize(n int64) string {
+	for _, u := range units {
+		if n != 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return "0B"
+}
+
+type tenant struct{ p *string }
+
+func (v tenant) String() string { return *v.p }
+
+// set accepts what can be the name of a folder in every object store.
+func (v tenant) set(text string) error {
+	if text == "" {
+		return errors.New("is empty: name a tenant")
+	}
+	if len(text) > 150 {
+		return fmt.Errorf("is %d bytes long: at most 150", len(text))
+	}
+	if text[0] == '.' {
+		return fmt.Errorf("%q begins with a dot", text)
+	}
+	for _, r := range text {
+		ok := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
+		if !ok {
+			return fmt.Errorf("%q has the character %q: take letters, digits, - _ and .", text, r)
+		}
+	}
+	*v.p = text
+	return nil
+}
+
+type address struct{ p *string }
+
+func (v address) String() string { return *v.p }
+
+func (v address) set(text string) error {
+	if text == AdminAuto || text == AdminOff {
+		*v.p = text
+		return nil
+	}
+	if text == "" {
+		return fmt.Errorf("is empty: write host:port, %s or %s", AdminAuto, AdminOff)
+	}
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port, %s or %s: for example %s", text, AdminAuto, AdminOff, AdminDefaultAddress)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535 (0 = any free one)", text)
+	}
+	*v.p = text
+	return nil
+}
