@@ -1,0 +1,90 @@
+# What can be done with this repository. `make help` lists it; CONTRIBUTING.md says more.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+BIN := bin
+JAEGER := $(BIN)/jaeger-v1.57
+TOOLS := $(CURDIR)/$(BIN)/tools
+# The modules of this repository with code of its own: the product, and the tests with real Jaegers.
+MODULES := . e2e/jaeger-v1.57
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build $(JAEGER)/tracegen $(if $(JAEGER_BIN),,$(JAEGER)/all-in-one) ## Jaeger on this store, on http://localhost:16686 (CONFIG=, JAEGER_BIN=, PORTS=free, RUN_FOR=20s)
+	@$(GO) build -o $(BIN)/run-jaeger ./scripts/run-jaeger
+	@exec $(BIN)/run-jaeger -jaeger="$(or $(JAEGER_BIN),$(JAEGER)/all-in-one)" -tracegen=$(JAEGER)/tracegen \
+		-plugin=$(BIN)/tempo-plugin -log=$(BIN)/jaeger.log -config="$(or $(CONFIG),jaeger-config/v1.57/tempo-plugin.yaml)" \
+		$(if $(filter free,$(PORTS)),-free-ports) $(if $(RUN_FOR),-for="$(RUN_FOR)")
+
+.PHONY: build
+build: need-go ## every program of this repository, into bin/
+	@CGO_ENABLED=0 scripts/gobuild "the programs of this repository" -trimpath -o $(BIN)/ ./cmd/...
+
+.PHONY: test
+test: need-go ## unit, property and integration tests
+	@echo "==> unit, property and integration tests"
+	@$(GO) test -timeout 7m ./...
+
+.PHONY: race
+race: need-go need-cc ## the same tests under the race detector
+	@echo "==> tests under the race detector"
+	@$(GO) test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: need-go $(BIN)/tools/staticcheck $(BIN)/tools/golangci-lint ## gofmt, go vet, staticcheck, golangci-lint
+	@echo "==> gofmt"
+	@bad=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+		if [ -n "$$bad" ]; then echo "not formatted (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
+	@for m in $(MODULES); do \
+		echo "==> go vet, staticcheck and golangci-lint in $$m"; \
+		(cd $$m && $(GO) vet ./... && $(TOOLS)/staticcheck ./... && $(TOOLS)/golangci-lint run ./...); \
+	done
+
+.PHONY: fuzz
+fuzz: need-go ## every fuzz target for a few seconds each (FUZZTIME=5s)
+	@scripts/fuzz
+
+.PHONY: e2e
+e2e: build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## the real Jaeger v1.57 and its own storage suite on the plugin; kill -9 fifty times (E2E=-run=Name)
+	@echo "==> end-to-end tests with Jaeger v1.57"
+	@cd e2e/jaeger-v1.57 && $(GO) test -count=1 -timeout 20m $(E2E) ./...
+
+.PHONY: chaos
+chaos: build ## kill -9 the plugin under load 500 times, look for every acknowledged span (ROUNDS=, SEED=)
+	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
+		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
+
+.PHONY: clean
+clean: ## remove bin/ (not the traces in tempo-data/)
+	rm -rf $(BIN)
+
+# Programs of others, built from pinned modules.
+
+$(JAEGER)/all-in-one $(JAEGER)/collector $(JAEGER)/query $(JAEGER)/tracegen: $(JAEGER)/%: | need-go
+	@scripts/gobuild "Jaeger v1.57 $* (all of Jaeger takes about 3 CPU minutes the first time)" \
+		-C e2e/jaeger-v1.57 -o ../../$@ github.com/jaegertracing/jaeger/cmd/$*
+
+$(JAEGER)/hotrod: | need-go
+	@scripts/gobuild "Jaeger v1.57 hotrod" -C e2e/jaeger-v1.57 -o ../../$@ github.com/jaegertracing/jaeger/examples/hotrod
+
+$(BIN)/tools/staticcheck: tools/go.mod | need-go
+	@scripts/gobuild "staticcheck" -C tools -o ../$@ honnef.co/go/tools/cmd/staticcheck
+
+$(BIN)/tools/golangci-lint: tools/go.mod | need-go
+	@scripts/gobuild "golangci-lint (about 2.5 CPU minutes the first time)" \
+		-C tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# One clear line for a tool that is missing.
+
+.PHONY: need-go need-cc
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
+need-cc:
+	@command -v $${CC:-gcc} >/dev/null || { echo "The race detector needs a C compiler: install gcc, or set CC"; exit 1; }

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// childAttributes put Jaeger into a process group of its own, so that Ctrl-C in the terminal reaches only
+// this program, which then stops Jaeger in order.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const demoService = "demo"
+
+// jaeger is a running all-in-one; the plugin is its child.
+type jaeger struct {
+	cmd *exec.Cmd
+	log *os.File
+	// ended is closed when Jaeger has; err says how, then.
+	ended chan struct{}
+	err   error
+}
+
+// startJaeger starts all-in-one on the plugin. Its log goes to a file; warnings are shown as well.
+func startJaeger(o options) (*jaeger, error) {
+	plugin, err := filepath.Abs(o.plugin)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(o.config); err != nil {
+		return nil, fmt.Errorf("the plugin's configuration: %w", err)
+	}
+	args := []string{
+		"--grpc-storage-plugin.binary=" + plugin,
+		"--grpc-storage-plugin.configuration-file=" + o.config,
+		"--grpc-storage-plugin.log-level=info",
+	}
+	for _, p := range o.ports {
+		args = append(args, fmt.Sprintf("--%s.host-port=:%d", p.flag, p.number))
+	}
+	log, err := os.Create(o.log)
+	if err != nil {
+		return nil, fmt.Errorf("the file for Jaeger's log: %w", err)
+	}
+	out, in := io.Pipe()
+	cmd := exec.Command(o.jaeger, args...)
+	cmd.Env = append(os.Environ(),
+		"SPAN_STORAGE_TYPE=grpc-plugin",
+		// Jaeger would else trace its own calls of the plugin and store those spans, each of which is a call.
+		"OTEL_TRACES_SAMPLER=always_off",
+	)
+	cmd.Stdout, cmd.Stderr = in, in
+	cmd.SysProcAttr = childAttributes()
+	if err := cmd.Start(); err != nil {
+		log.Close()
+		return nil, fmt.Errorf("starting Jaeger: %w", err)
+	}
+	j := &jaeger{cmd: cmd, log: log, ended: make(chan struct{})}
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		copyLog(out, log)
+	}()
+	go func() {
+		j.err = cmd.Wait()
+		in.Close()
+		<-logged
+		log.Close()
+		close(j.ended)
+	}()
+	return j, nil
+}
+
+// copyLog copies Jaeger's log to a file, and its warnings and errors to the user's screen too.
+func copyLog(from io.Reader, file io.Writer) {
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadBytes('\n')
+		file.Write(line)
+		for _, mark := range []string{`"level":"warn"`, `"level":"error"`, `"level":"fatal"`, "[WARN]", "[ERROR]"} {
+			if bytes.Contains(line, []byte(mark)) {
+				fmt.Printf("jaeger: %s", line)
+				break
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// endError says why Jaeger ended by itself, with the last lines of its log. Only after j.ended.
+func (j *jaeger) endError() error {
+	text, _ := os.ReadFile(j.log.Name())
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return fmt.Errorf("all-in-one ended by itself (%v); the end of %s:\n  %s", j.err, j.log.Name(),
+		strings.Join(lines[max(0, len(lines)-8):], "\n  "))
+}
+
+// stop ends Jaeger as an orderly shutdown does, and whatever is left of its process group by force.
+func (j *jaeger) stop() error {
+	group := -j.cmd.Process.Pid
+	j.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-j.ended:
+	case <-time.After(15 * time.Second):
+		syscall.Kill(group, syscall.SIGKILL)
+		<-j.ended
+		return errors.New("all-in-one did not stop within 15 s and was killed")
+	}
+	// The plugin stops with Jaeger; a moment for it, then by force.
+	for range 50 {
+		if syscall.Kill(group, 0) != nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	syscall.Kill(group, syscall.SIGKILL)
+	return nil
+}
+
+// sendTraces has Jaeger's tracegen send three traces to the OTLP/HTTP endpoint.
+func sendTraces(ctx context.Context, tracegen, endpoint string) error {
+	cmd := exec.CommandContext(ctx, tracegen, "-service="+demoService, "-traces=3", "-spans=4", "-pause=2ms", "-trace-exporter=otlp-http")
+	cmd.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("tracegen: %w\n%s", err, out)
+	}
+	return nil
+}
