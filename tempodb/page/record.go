@@ -1,0 +1,145 @@
+package page
+
+import (
+	"fmt"
+	"io"
+	"slices"
+)
+
+// nextRecord reads a record of a page: the number of bytes its key shares with the key before,
+// the rest of the key, and the value.
+func nextRecord(in *input) (shared int, suffix, value []byte, ok bool) {
+	var n, m int
+	if b := in.b; len(b) >= 3 && b[0]|b[1]|b[2] < 0x80 {
+		shared, n, m, in.b = int(b[0]), int(b[1]), int(b[2]), b[3:]
+	} else {
+		shared, n, m = in.int(), in.int(), in.int()
+	}
+	if in.bad || n > len(in.b) || m > len(in.b)-n {
+		return 0, nil, nil, false
+	}
+	suffix, value, in.b = in.b[:n], in.b[n:n+m:n+m], in.b[n+m:]
+	return shared, suffix, value, true
+}
+
+// lookUp returns the value of key in the content of a page of records; it is not ok if the page makes no sense.
+//
+// No key is put together: it is enough to know how many bytes the last key, which was less, has in common
+// with the one looked for. A key that shares more than that with the last is less too, one that shares
+// less is greater, and only where both are equal do bytes have to be compared.
+func lookUp(page, key []byte) (value []byte, found, ok bool) {
+	in := input{b: page}
+	common := 0
+	for len(in.b) > 0 {
+		shared, suffix, value, ok := nextRecord(&in)
+		if !ok {
+			return nil, false, false
+		}
+		if shared > common {
+			continue
+		}
+		if shared < common {
+			return nil, false, true
+		}
+		rest := key[common:]
+		n := commonPrefix(suffix, rest)
+		switch {
+		case n == len(suffix) && n == len(rest):
+			return value, true, true
+		case n == len(rest) || n < len(suffix) && suffix[n] > rest[n]:
+			return nil, false, true
+		}
+		common += n
+	}
+	return nil, false, true
+}
+
+func badRecords(e *dirEntry) error {
+	return &CorruptError{What: kindRecords.String(), Offset: e.offset, Reason: "its records make no sense, or are not as many as the directory says"}
+}
+
+// head is the content of the head page of a big value.
+type head struct {
+	key     []byte
+	total   int64 // length of the value
+	size    int64 // of a chunk's content; the last has what remains
+	count   int64 // of chunks
+	lengths input // of the chunk pages
+}
+
+// bigHead reads the head page of the big value at e. raw are all its pages, or nil.
+// The head is valid as long as s.page.
+func (s *scratch) bigHead(r io.ReaderAt, e *dirEntry, raw []byte) (h head, err error) {
+	if raw != nil {
+		s.page, err = decode(s.page[:0], kindHead, raw[e.chunks:], e.offset)
+		err = naming(err, r)
+	} else {
+		s.page, err = read(s.page[:0], kindHead, r, Ref{Offset: e.offset, Length: e.length})
+	}
+	if err != nil {
+		return h, err
+	}
+	in := input{b: s.page}
+	h = head{key: in.bytes(), total: in.int64(), size: in.int64(), count: in.int64()}
+	h.lengths = in
+	var sum int64
+	n := int64(0)
+	for ; len(in.b) > 0 && sum <= e.chunks; n++ {
+		length := in.int64()
+		if length < Overhead || length > MaxPage+Overhead {
+			in.bad = true
+			break
+		}
+		sum += length
+	}
+	// No product overflows: a page has at most 2^26 lengths, of chunks of at most as many bytes.
+	if in.bad || n != h.count || sum != e.chunks || h.size < 1 || h.size > MaxPage ||
+		h.total <= (n-1)*h.size || h.total > n*h.size {
+		return h, naming(&CorruptError{What: kindHead.String(), Offset: e.offset, Reason: "the chunks it lists are not those before it"}, r)
+	}
+	return h, nil
+}
+
+// bigValue appends the value whose head is h to dst.
+func (s *scratch) bigValue(dst []byte, r io.ReaderAt, e *dirEntry, h head, raw []byte) ([]byte, error) {
+	begin := len(dst)
+	// The chunks are there, for their head was read behind them. The total is believed as far as they make it likely.
+	dst = slices.Grow(dst, int(min(h.total, 16*e.chunks)))
+	offset := e.offset - e.chunks
+	lengths := h.lengths
+	var group []int64
+	for rest := h.total; len(lengths.b) > 0; {
+		// Some chunks at a time.
+		group = group[:0]
+		var sum int64
+		for len(lengths.b) > 0 && (sum == 0 || sum < oneRead) {
+			length := lengths.int64()
+			group = append(group, length)
+			sum += length
+		}
+		pages := raw
+		if raw == nil {
+			var err error
+			if s.raw, err = readRun(s.raw[:0], kindChunk, r, offset, sum); err != nil {
+				return dst[:begin], err
+			}
+			pages = s.raw
+		}
+		for _, length := range group {
+			before := len(dst)
+			var err error
+			if dst, err = decode(dst, kindChunk, pages[:length], offset); err != nil {
+				return dst[:begin], naming(err, r)
+			}
+			if n := int64(len(dst) - before); n != min(h.size, rest) {
+				return dst[:begin], naming(&CorruptError{What: kindChunk.String(), Offset: offset, Reason: fmt.Sprintf("holds %d bytes, should hold %d", n, min(h.size, rest))}, r)
+			}
+			rest -= h.size
+			offset, pages = offset+length, pages[length:]
+		}
+		if raw != nil {
+			raw = pages
+		}
+	}
+	return dst, nil
+}
