@@ -1,28 +1,304 @@
 package index
 
-// Memory is an index that grows row by row.
-type Memory struct{}
+import (
+	"bytes"
+	"context"
+	"hash/maphash"
+	"slices"
+)
+
+// Memory is an index that grows row by row and can be searched at any moment. A log segment's
+// recent data is found through one, and a block's search object is written from one (see Write).
+//
+// Methods that add must not run concurrently with any other method; the rest may run together.
+type Memory struct {
+	owner   uint32 // of the rows that come
+	group   uint32 // of the rows that come
+	rows    []row
+	pool    pool
+	terms   dictionary // terms of rows; postings list rows
+	shared  dictionary // terms of groups; postings list groups
+	groups  map[groupID]uint32
+	groupOf []postings // rows of each group
+	starts  Range
+	length  Range // of durations
+	seeds   [2]maphash.Seed
+}
+
+// row holds a row's columns.
+type row struct {
+	owner           uint32
+	start, duration int64
+}
+
+// groupID is a group's identity, hashed with seeds of this process: 128 bits that nobody can aim at.
+type groupID struct{ a, b uint64 }
 
 // NewMemory returns an empty index.
-func NewMemory() *Memory { panic("being written") }
+func NewMemory() *Memory {
+	return &Memory{
+		groups: make(map[groupID]uint32),
+		starts: Range{Min: Everything.Max, Max: Everything.Min},
+		length: Range{Min: Everything.Max, Max: Everything.Min},
+		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		terms:  newDictionary(),
+		shared: newDictionary(),
+	}
+}
 
-// Own makes owner the owner of the rows that follow.
-func (m *Memory) Own(owner uint32) {}
+// Own makes owner, an ordinal of the caller's, the owner of the rows that follow.
+func (m *Memory) Own(owner uint32) { m.owner = owner }
 
-// Group begins a group of terms that the following rows share. See tempodb.Sink.
-func (m *Memory) Group(identity []byte) (known bool) { return false }
+// Group begins a group. See Sink.
+func (m *Memory) Group(identity []byte) (known bool) {
+	id := groupID{maphash.Bytes(m.seeds[0], identity), maphash.Bytes(m.seeds[1], identity)}
+	if m.group, known = m.groups[id]; known {
+		return true
+	}
+	m.group = m.newGroup()
+	m.groups[id] = m.group
+	return false
+}
 
-// GroupTerm adds a term to the current group.
-func (m *Memory) GroupTerm(field, value []byte) {}
+func (m *Memory) newGroup() uint32 {
+	m.groupOf = append(m.groupOf, postings{})
+	return uint32(len(m.groupOf) - 1)
+}
 
-// Row begins a row.
-func (m *Memory) Row(start, duration int64) {}
+// GroupTerm adds a term to the current group. See Sink.
+func (m *Memory) GroupTerm(field, value []byte) {
+	if len(field) > 0 {
+		m.shared.add(&m.pool, field, value, m.group)
+	}
+}
 
-// Term adds a term to the current row.
-func (m *Memory) Term(field, value []byte) {}
+// Row begins a row. See Sink.
+func (m *Memory) Row(start, duration int64) {
+	if len(m.groupOf) == 0 {
+		m.group = m.newGroup()
+	}
+	ordinal := uint32(len(m.rows))
+	m.rows = append(m.rows, row{owner: m.owner, start: start, duration: duration})
+	m.groupOf[m.group].add(&m.pool, ordinal)
+	m.starts = Range{min(m.starts.Min, start), max(m.starts.Max, start)}
+	m.length = Range{min(m.length.Min, duration), max(m.length.Max, duration)}
+}
+
+// Term adds a term to the current row. See Sink.
+func (m *Memory) Term(field, value []byte) {
+	if len(field) > 0 {
+		m.terms.add(&m.pool, field, value, uint32(len(m.rows)-1))
+	}
+}
 
 // Rows returns the number of rows.
-func (m *Memory) Rows() int { return 0 }
+func (m *Memory) Rows() int { return len(m.rows) }
 
-// Starts returns the range of the rows' start times.
-func (m *Memory) Starts() Range { return Range{} }
+// Starts returns the range of the rows' start times; of no rows, an empty range (Min > Max).
+func (m *Memory) Starts() Range { return m.starts }
+
+// Bytes returns about how much memory the index takes.
+func (m *Memory) Bytes() int64 {
+	const rowBytes, groupBytes = 24, 64
+	return int64(cap(m.rows))*rowBytes + int64(cap(m.pool)) + int64(len(m.groupOf))*groupBytes +
+		m.terms.bytes() + m.shared.bytes()
+}
+
+// Search returns the keys that q asks for, newest first. key tells an owner's key.
+func (m *Memory) Search(ctx context.Context, q *Query, key func(owner uint32) [16]byte) ([]Hit, error) {
+	if err := q.Where.validate(); err != nil {
+		return nil, err
+	}
+	if len(m.rows) == 0 || !q.Start.Overlaps(m.starts) || !q.Duration.Overlaps(m.length) {
+		return nil, nil
+	}
+	set, err := eval(q.Where, len(m.rows), memoryLeaves{m})
+	if err != nil {
+		return nil, err
+	}
+	best := newNewest(q.Limit)
+	// From the last row, which most often is the newest, so that the bar is high early.
+	for word := len(set) - 1; word >= 0; word-- {
+		if word&1023 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		for w, base := set[word], word<<6; w != 0; w &= w - 1 {
+			at := base + trailingZeros(w)
+			r := &m.rows[at]
+			if q.Start.Contains(r.start) && q.Duration.Contains(r.duration) {
+				best.add(r.owner, r.start, key)
+			}
+		}
+	}
+	return best.sorted(), nil
+}
+
+// Terms calls fn with each value of field that begins with prefix, in ascending order, until fn returns false.
+func (m *Memory) Terms(field, prefix []byte, fn func(value []byte) bool) {
+	var values [][]byte
+	for _, d := range []*dictionary{&m.terms, &m.shared} {
+		d.eachOf(field, func(t *term) {
+			if value := d.value(t); bytes.HasPrefix(value, prefix) {
+				values = append(values, value)
+			}
+		})
+	}
+	slices.SortFunc(values, bytes.Compare)
+	for _, value := range slices.CompactFunc(values, bytes.Equal) {
+		if !fn(value) {
+			return
+		}
+	}
+}
+
+// memoryLeaves evaluates leaves over all rows of a Memory.
+type memoryLeaves struct{ m *Memory }
+
+func (l memoryLeaves) addLeaf(leaf *Expr, dst rowSet) error {
+	m := l.m
+	addRow := func(row uint32) { dst.add(row) }
+	addGroup := func(group uint32) { m.groupOf[group].each(m.pool, addRow) }
+	if leaf.Op == OpEqual {
+		if t := m.terms.find(leaf.Field, leaf.Value); t != nil {
+			t.each(m.pool, addRow)
+		}
+		if t := m.shared.find(leaf.Field, leaf.Value); t != nil {
+			t.each(m.pool, addGroup)
+		}
+		return nil
+	}
+	m.terms.eachOf(leaf.Field, func(t *term) {
+		if leaf.accepts(m.terms.value(t)) {
+			t.each(m.pool, addRow)
+		}
+	})
+	m.shared.eachOf(leaf.Field, func(t *term) {
+		if leaf.accepts(m.shared.value(t)) {
+			t.each(m.pool, addGroup)
+		}
+	})
+	return nil
+}
+
+// accepts reports whether a value of the leaf's field satisfies it.
+func (e *Expr) accepts(value []byte) bool {
+	switch e.Op {
+	case OpEqual:
+		return bytes.Equal(value, e.Value)
+	case OpPrefix:
+		return bytes.HasPrefix(value, e.Value)
+	default:
+		return e.Match(value)
+	}
+}
+
+// dictionary holds terms, each once, with their postings: a hash table of ordinals into terms, whose bytes
+// stand in one arena. Like the postings it has no pointers inside.
+type dictionary struct {
+	seed   maphash.Seed
+	slots  []uint32 // 1 + ordinal of a term; 0 is free. The length is a power of two
+	terms  []term
+	arena  []byte            // values
+	fields map[string]uint32 // field -> its ordinal
+	names  []string          // field by ordinal
+	latest []uint32          // by field: 1 + the term that came last
+}
+
+// term is a (field, value) with the ordinals that bear it.
+type term struct {
+	postings
+	hash  uint32
+	field uint32
+	at    uint32 // the value is arena[at:at+size]
+	size  uint32
+	prior uint32 // 1 + the term of the same field before this one
+}
+
+func newDictionary() dictionary {
+	return dictionary{seed: maphash.MakeSeed(), slots: make([]uint32, 64), fields: make(map[string]uint32)}
+}
+
+func (d *dictionary) bytes() int64 {
+	const termBytes = 52
+	return int64(cap(d.slots))*4 + int64(cap(d.terms))*termBytes + int64(cap(d.arena))
+}
+
+func (d *dictionary) value(t *term) []byte { return d.arena[t.at : t.at+t.size : t.at+t.size] }
+
+// hash mixes the field's ordinal into the value's hash.
+func (d *dictionary) hash(field uint32, value []byte) uint32 {
+	h := maphash.Bytes(d.seed, value) + uint64(field)*0x9e3779b97f4a7c15
+	return uint32(h ^ h>>32)
+}
+
+// find returns the term, or nil. It is valid until the next add.
+func (d *dictionary) find(field, value []byte) *term {
+	f, known := d.fields[string(field)]
+	if !known {
+		return nil
+	}
+	t, _ := d.probe(f, value, d.hash(f, value))
+	return t
+}
+
+// probe returns the term, or nil and the slot where it would go.
+func (d *dictionary) probe(field uint32, value []byte, hash uint32) (*term, uint32) {
+	mask := uint32(len(d.slots) - 1)
+	for slot := hash & mask; ; slot = (slot + 1) & mask {
+		at := d.slots[slot]
+		if at == 0 {
+			return nil, slot
+		}
+		if t := &d.terms[at-1]; t.hash == hash && t.field == field && bytes.Equal(d.value(t), value) {
+			return t, slot
+		}
+	}
+}
+
+// add notes that ordinal bears the term. Ordinals of one term must not descend.
+func (d *dictionary) add(p *pool, field, value []byte, ordinal uint32) {
+	f, known := d.fields[string(field)]
+	if !known {
+		f = uint32(len(d.names))
+		name := string(field)
+		d.fields[name] = f
+		d.names = append(d.names, name)
+		d.latest = append(d.latest, 0)
+	}
+	hash := d.hash(f, value)
+	t, slot := d.probe(f, value, hash)
+	if t == nil {
+		d.terms = append(d.terms, term{hash: hash, field: f, at: uint32(len(d.arena)), size: uint32(len(value)), prior: d.latest[f]})
+		d.arena = append(d.arena, value...)
+		d.slots[slot] = uint32(len(d.terms))
+		d.latest[f] = uint32(len(d.terms))
+		t = &d.terms[len(d.terms)-1]
+		if len(d.terms)*4 > len(d.slots)*3 {
+			d.grow()
+		}
+	}
+	t.add(p, ordinal)
+}
+
+func (d *dictionary) grow() {
+	d.slots = make([]uint32, 2*len(d.slots))
+	mask := uint32(len(d.slots) - 1)
+	for i := range d.terms {
+		slot := d.terms[i].hash & mask
+		for d.slots[slot] != 0 {
+			slot = (slot + 1) & mask
+		}
+		d.slots[slot] = uint32(i + 1)
+	}
+}
+
+// eachOf calls fn with every term of field, the latest first.
+func (d *dictionary) eachOf(field []byte, fn func(*term)) {
+	f, known := d.fields[string(field)]
+	if !known {
+		return
+	}
+	for at := d.latest[f]; at != 0; at = d.terms[at-1].prior {
+		fn(&d.terms[at-1])
+	}
+}

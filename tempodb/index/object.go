@@ -1,27 +1,448 @@
 package index
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
+	"math"
+
+	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
-// Write writes m as the search object of a block to w. The rows' owners must be 0, 1, 2, … in
-// ascending order of keys, and keys[i] the key of owner i.
-func Write(w io.Writer, m *Memory, keys [][16]byte) error { panic("being written") }
-
-// Object is the search object of a block, read through r. It may be used concurrently.
-type Object struct{}
-
-// OpenObject opens the search object of size bytes.
-func OpenObject(r io.ReaderAt, size int64) (*Object, error) { panic("being written") }
-
-// Search returns the keys that q asks for, newest first.
-func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) { panic("being written") }
-
-// Terms calls fn with each value of field that begins with prefix, in ascending order, until fn returns false.
-func (o *Object) Terms(ctx context.Context, field, prefix []byte, fn func(value []byte) bool) error {
-	panic("being written")
+// Object is the search object of a block, read through an io.ReaderAt. It keeps the footer in memory
+// and nothing else. It may be used concurrently.
+type Object struct {
+	r     io.ReaderAt
+	terms *page.Table
+	footer
+	// bound is, for each chunk, the greatest start of its rows and of all rows in the chunks after it.
+	bound []int64
 }
 
-// Check reads and verifies the whole object.
-func (o *Object) Check(ctx context.Context) error { panic("being written") }
+// tailBytes is read at once when an object is opened: most footers, with the trailer, are shorter.
+const tailBytes = 32 << 10
+
+// OpenObject opens the search object of size bytes. It reads its end, and the root of the term table.
+// Damage is a *page.CorruptError.
+func OpenObject(r io.ReaderAt, size int64) (*Object, error) {
+	if size < trailerBytes {
+		return nil, corrupt(r, "trailer", 0, fmt.Sprintf("the object has only %d bytes", size))
+	}
+	tail := make([]byte, min(size, tailBytes))
+	tailAt := size - int64(len(tail))
+	if _, err := r.ReadAt(tail, tailAt); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	trailer := tail[len(tail)-trailerBytes:]
+	ref := page.Ref{
+		Offset: int64(binary.LittleEndian.Uint64(trailer)),
+		Length: int64(binary.LittleEndian.Uint64(trailer[8:])),
+	}
+	if string(trailer[16:]) != objectMagic {
+		return nil, corrupt(r, "trailer", size-trailerBytes, "the magic number is missing")
+	}
+	if ref.Offset < 0 || ref.Length < 0 || ref.Offset > size-trailerBytes || ref.Length != size-trailerBytes-ref.Offset {
+		return nil, corrupt(r, "trailer", size-trailerBytes, "the footer's place is not before the trailer")
+	}
+	var content []byte
+	var err error
+	if ref.Offset >= tailAt {
+		at := ref.Offset - tailAt
+		content, err = page.Decode(nil, tail[at:at+ref.Length], ref.Offset)
+	} else {
+		content, err = page.Read(nil, r, ref)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &Object{r: r}
+	if err := o.footer.parse(content, size); err != nil {
+		return nil, corrupt(r, "footer", ref.Offset, err.Error())
+	}
+	if o.terms, err = page.OpenTable(r, r, o.footer.terms); err != nil {
+		return nil, err
+	}
+	o.bound = make([]int64, len(o.chunks))
+	bound := int64(math.MinInt64)
+	for i := len(o.chunks) - 1; i >= 0; i-- {
+		bound = max(bound, o.chunks[i].starts.Max)
+		o.bound[i] = bound
+	}
+	return o, nil
+}
+
+func corrupt(r io.ReaderAt, what string, offset int64, reason string) error {
+	object := "search object"
+	if n, ok := r.(interface{ Name() string }); ok {
+		object = n.Name()
+	}
+	return &page.CorruptError{Object: object, What: what, Offset: offset, Reason: reason}
+}
+
+// Rows returns the number of rows.
+func (o *Object) Rows() int { return int(o.rows) }
+
+// Search returns the keys that q asks for, newest first. It reads the postings of the terms that q names and
+// the columns of rows that may match, newest rows first, and stops when no further row can change the answer.
+func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) {
+	if err := q.Where.validate(); err != nil {
+		return nil, err
+	}
+	best := newNewest(q.Limit)
+	s := &search{o: o, ctx: ctx, lists: make(map[string]*stripes), wide: make(map[*Expr]map[uint32]rowSet)}
+	for stripe := uint32(0); int64(stripe)*stripeRows < int64(o.rows); stripe++ {
+		first := int(stripe) * (stripeRows / chunkRows)
+		last := min(first+stripeRows/chunkRows, len(o.chunks))
+		if best.hopeless(o.bound[first]) {
+			break
+		}
+		if !o.mayMatch(q, first, last) {
+			continue
+		}
+		s.stripe = stripe
+		set, err := eval(q.Where, s.rows(), s)
+		if err != nil {
+			return nil, err
+		}
+		for i := first; i < last; i++ {
+			const words = chunkRows / 64
+			at := (i - first) * words
+			rows := set[at:min(at+words, len(set))]
+			if rows.empty() || !o.mayMatch(q, i, i+1) {
+				continue
+			}
+			if best.hopeless(o.bound[i]) {
+				break
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if err := s.columns(i); err != nil {
+				return nil, err
+			}
+			s.count(q, rows, best)
+		}
+	}
+	return best.sorted(), nil
+}
+
+// mayMatch reports whether the columns of a row in chunks first to last-1 may lie in q's ranges.
+func (o *Object) mayMatch(q *Query, first, last int) bool {
+	for _, c := range o.chunks[first:last] {
+		if q.Start.Overlaps(c.starts) && q.Duration.Overlaps(c.durations) {
+			return true
+		}
+	}
+	return false
+}
+
+// search is one search's state.
+type search struct {
+	o      *Object
+	ctx    context.Context
+	stripe uint32 // being evaluated
+
+	lists map[string]*stripes         // postings, by the key of their records without stripe
+	wide  map[*Expr]map[uint32]rowSet // rows of prefix and match leaves, by stripe
+
+	chunk   chunk
+	content []byte
+}
+
+// rows returns the number of rows in the stripe.
+func (s *search) rows() int {
+	return int(min(s.o.footer.rows-uint64(s.stripe)*stripeRows, stripeRows))
+}
+
+// columns reads the columns of chunk i.
+func (s *search) columns(i int) error {
+	ref := s.o.chunks[i].ref
+	var err error
+	if s.content, err = page.Read(s.content[:0], s.o.r, ref); err != nil {
+		return err
+	}
+	if err := s.chunk.parse(s.content); err != nil {
+		return corrupt(s.o.r, "page of columns", ref.Offset, err.Error())
+	}
+	if want := min(chunkRows, int(s.o.footer.rows)-i*chunkRows); len(s.chunk.starts) != want {
+		return corrupt(s.o.r, "page of columns", ref.Offset, fmt.Sprintf("%d rows instead of %d", len(s.chunk.starts), want))
+	}
+	return nil
+}
+
+// count adds the rows of the chunk in hand that are in set and in q's ranges to best.
+func (s *search) count(q *Query, set rowSet, best *newest) {
+	c := &s.chunk
+	key := func(owner uint32) [16]byte { return c.keys[owner-c.firstOwner] }
+	owner := 0
+	for word, w := range set {
+		for base := word << 6; w != 0; w &= w - 1 {
+			row := base + trailingZeros(w)
+			for int(c.ends[owner]) <= row {
+				owner++
+			}
+			if q.Start.Contains(c.starts[row]) && q.Duration.Contains(c.durations[row]) {
+				best.add(c.firstOwner+uint32(owner), c.starts[row], key)
+			}
+		}
+	}
+}
+
+// addLeaf adds the rows of the current stripe on which leaf holds.
+func (s *search) addLeaf(leaf *Expr, dst rowSet) error {
+	if leaf.Op != OpEqual {
+		return s.addWide(leaf, dst)
+	}
+	list, err := s.addRows(appendValueKey(appendFieldKey(nil, leaf.Field), leaf.Value), dst)
+	if err != nil {
+		return err
+	}
+	return eachGroup(list.groups, s.o.groups, func(group uint32) error { return s.addGroup(group, dst) })
+}
+
+// addGroup adds the rows of a group.
+func (s *search) addGroup(group uint32, dst rowSet) error {
+	_, err := s.addRows(appendGroupStem(nil, group), dst)
+	return err
+}
+
+// addRows adds the rows listed in the records whose keys begin with stem, and returns all that is known of them.
+func (s *search) addRows(stem []byte, dst rowSet) (*stripes, error) {
+	list, known := s.lists[string(stem)]
+	if !known {
+		list = &stripes{stem: stem, rows: make(map[uint32][]byte)}
+		s.lists[string(stem)] = list
+	}
+	if err := list.load(s); err != nil {
+		return nil, err
+	}
+	if rows, any := list.rows[s.stripe]; any {
+		if err := addRowList(dst, rows, s.rows()); err != nil {
+			return nil, corrupt(s.o.r, fmt.Sprintf("postings of %q", stem), 0, err.Error())
+		}
+	}
+	return list, nil
+}
+
+// stripes are the postings of one term, read as far as they were wanted.
+type stripes struct {
+	stem   []byte
+	groups []byte            // encoded
+	rows   map[uint32][]byte // encoded, by stripe
+	begun  bool
+	done   bool   // nothing is left to read
+	until  uint32 // if not done: the stripes below were read
+}
+
+// readAhead is how many stripes are read at once. More than one, since they are neighbours and often in
+// one page; few, since a search for the newest seldom needs the second.
+const readAhead = 8
+
+// load makes the current stripe's postings present.
+func (l *stripes) load(s *search) error {
+	if l.done || l.begun && s.stripe < l.until {
+		return nil
+	}
+	from := append([]byte(nil), l.stem...)
+	if l.begun {
+		from = appendStripe(from, s.stripe)
+	} else {
+		from = appendGroups(from) // stands before all stripes
+		if s.stripe > 0 {
+			// The stripes before were out of the query's time: only the groups are wanted of what is there.
+			if err := l.scan(s, from, 1); err != nil || l.done {
+				return err
+			}
+			from = appendStripe(append([]byte(nil), l.stem...), s.stripe)
+		}
+		l.begun = true
+	}
+	l.until = s.stripe + readAhead
+	return l.scan(s, from, 1+readAhead)
+}
+
+// scan reads up to limit records of the term.
+func (l *stripes) scan(s *search, from []byte, limit int) error {
+	l.done = true
+	return s.o.terms.Scan(from, func(key, value []byte) (bool, error) {
+		rest, ours := bytes.CutPrefix(key, l.stem)
+		if !ours {
+			return false, nil
+		}
+		unescaped, kind, stripe, ok := splitTermKey(nil, rest)
+		if !ok {
+			return false, corrupt(s.o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
+		}
+		if len(unescaped) != 0 {
+			return false, nil // a longer value
+		}
+		if limit == 0 {
+			l.done = false
+			return false, nil
+		}
+		limit--
+		if kind == kindGroups {
+			l.groups = bytes.Clone(value)
+		} else {
+			l.rows[stripe] = bytes.Clone(value)
+		}
+		return true, s.ctx.Err()
+	})
+}
+
+// addWide adds the rows of all values of the leaf's field that it accepts. The dictionary is read once,
+// at the first stripe, and the rows of all stripes are kept.
+func (s *search) addWide(leaf *Expr, dst rowSet) error {
+	sets, known := s.wide[leaf]
+	if !known {
+		sets = make(map[uint32]rowSet)
+		if err := s.scanWide(leaf, sets); err != nil {
+			return err
+		}
+		s.wide[leaf] = sets
+	}
+	if set, any := sets[s.stripe]; any {
+		dst.or(set[:len(dst)])
+	}
+	return nil
+}
+
+func (s *search) scanWide(leaf *Expr, sets map[uint32]rowSet) error {
+	at := s.stripe
+	defer func() { s.stripe = at }()
+	set := func(stripe uint32) (rowSet, error) {
+		if uint64(stripe)*stripeRows >= s.o.footer.rows {
+			return nil, corrupt(s.o.r, "term table", 0, "a stripe has no rows")
+		}
+		s.stripe = stripe
+		if sets[stripe] == nil {
+			sets[stripe] = newRowSet(s.rows())
+		}
+		return sets[stripe], nil
+	}
+	groups := make(map[uint32]struct{})
+	err := s.eachRecord(leaf, func(kind byte, stripe uint32, list []byte) error {
+		if kind == kindGroups {
+			return eachGroup(list, s.o.groups, func(group uint32) error {
+				groups[group] = struct{}{}
+				return nil
+			})
+		}
+		dst, err := set(stripe)
+		if err != nil {
+			return err
+		}
+		if err := addRowList(dst, list, s.rows()); err != nil {
+			return corrupt(s.o.r, fmt.Sprintf("postings of field %q", leaf.Field), 0, err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for stripe := uint32(0); len(groups) > 0 && uint64(stripe)*stripeRows < s.o.footer.rows; stripe++ {
+		dst, err := set(stripe)
+		if err != nil {
+			return err
+		}
+		for group := range groups {
+			if err := s.addGroup(group, dst); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eachRecord calls fn with every record of a value that leaf accepts.
+func (s *search) eachRecord(leaf *Expr, fn func(kind byte, stripe uint32, list []byte) error) error {
+	var prefix []byte
+	if leaf.Op == OpPrefix {
+		prefix = leaf.Value
+	}
+	return s.o.eachRecord(s.ctx, leaf.Field, prefix, func(value []byte, kind byte, stripe uint32, list []byte) (bool, error) {
+		if !leaf.accepts(value) {
+			return true, nil
+		}
+		return true, fn(kind, stripe, list)
+	})
+}
+
+// eachRecord calls fn with every record of field whose value begins with prefix, until fn returns false or an error.
+func (o *Object) eachRecord(ctx context.Context, field, prefix []byte, fn func(value []byte, kind byte, stripe uint32, list []byte) (bool, error)) error {
+	fieldKey := appendFieldKey(nil, field)
+	from := appendValueKey(bytes.Clone(fieldKey), prefix)
+	var value []byte
+	records := 0
+	return o.terms.Scan(from, func(key, list []byte) (bool, error) {
+		if !bytes.HasPrefix(key, from) {
+			return false, nil
+		}
+		if records++; records%1024 == 0 && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		var kind byte
+		var stripe uint32
+		var ok bool
+		if value, kind, stripe, ok = splitTermKey(value[:0], key[len(fieldKey):]); !ok {
+			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
+		}
+		return fn(value, kind, stripe, list)
+	})
+}
+
+// Terms calls fn with each value of field that begins with prefix, in ascending order, until fn returns false.
+// The value is valid during the call.
+func (o *Object) Terms(ctx context.Context, field, prefix []byte, fn func(value []byte) bool) error {
+	if len(field) == 0 {
+		return nil // the index's own
+	}
+	var last []byte
+	first := true
+	return o.eachRecord(ctx, field, prefix, func(value []byte, _ byte, _ uint32, _ []byte) (bool, error) {
+		if !first && bytes.Equal(value, last) {
+			return true, nil
+		}
+		first = false
+		last = append(last[:0], value...)
+		return fn(value), nil
+	})
+}
+
+// Check reads the whole object and verifies what can be verified without the block's data.
+func (o *Object) Check(ctx context.Context) error {
+	s := &search{o: o, ctx: ctx}
+	for i := range o.chunks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.columns(i); err != nil {
+			return err
+		}
+	}
+	set := newRowSet(stripeRows)
+	return o.terms.Scan(nil, func(key, list []byte) (bool, error) {
+		length, n := binary.Uvarint(key)
+		if n <= 0 || length > uint64(len(key)-n) {
+			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
+		}
+		_, kind, stripe, ok := splitTermKey(nil, key[n+int(length):])
+		if !ok || kind == kindRows && uint64(stripe)*stripeRows >= o.footer.rows {
+			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
+		}
+		var err error
+		if kind == kindGroups {
+			err = eachGroup(list, o.groups, func(uint32) error { return nil })
+		} else {
+			s.stripe = stripe
+			err = addRowList(set[:(s.rows()+63)/64], list, s.rows())
+		}
+		if err != nil {
+			return false, corrupt(o.r, fmt.Sprintf("postings of %q", key), 0, err.Error())
+		}
+		return true, ctx.Err()
+	})
+}

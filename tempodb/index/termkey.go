@@ -1,0 +1,103 @@
+package index
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// A record of the term table is one stripe's postings of one term, or a term's groups. Its key is
+//
+//	uvarint len(field), field, escaped value, 0x00, kind, stripe
+//
+// so that all records of a field stand together, those of one value next to each other, and a
+// prefix of a value is a prefix of the key. In the value 0x00 is written 0x00 0xFF, which keeps the
+// order of values and can't be taken for the end, since kinds are smaller.
+const (
+	kindGroups byte = 1 // the value lists groups; no stripe follows
+	kindRows   byte = 2 // the value lists rows of the stripe
+
+	escape byte = 0xFF
+)
+
+// The field of no bytes is the index's own. Its values are the groups' ordinals, and the rows of such a term
+// are the rows of the group.
+func groupValue(group uint32) []byte { return binary.BigEndian.AppendUint32(nil, group) }
+
+// appendGroupStem appends what the keys of a group's records begin with.
+func appendGroupStem(dst []byte, group uint32) []byte {
+	return appendValueKey(appendFieldKey(dst, nil), groupValue(group))
+}
+
+// appendFieldKey appends what all keys of field begin with.
+func appendFieldKey(dst, field []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(field)))
+	return append(dst, field...)
+}
+
+// appendValueKey appends value, escaped, without the end.
+func appendValueKey(dst, value []byte) []byte {
+	for {
+		i := bytes.IndexByte(value, 0)
+		if i < 0 {
+			return append(dst, value...)
+		}
+		dst = append(dst, value[:i+1]...)
+		dst = append(dst, escape)
+		value = value[i+1:]
+	}
+}
+
+// appendStripe appends what ends the key of a stripe's record.
+func appendStripe(dst []byte, stripe uint32) []byte {
+	dst = append(dst, 0, kindRows)
+	// An ordering varint: one byte below 0xF0, else the number of bytes and the bytes.
+	switch {
+	case stripe < 0xF0:
+		return append(dst, byte(stripe))
+	case stripe < 1<<16:
+		return append(dst, 0xF2, byte(stripe>>8), byte(stripe))
+	default:
+		return binary.BigEndian.AppendUint32(append(dst, 0xF4), stripe)
+	}
+}
+
+// appendGroups appends what ends the key of the record that lists a term's groups.
+func appendGroups(dst []byte) []byte { return append(dst, 0, kindGroups) }
+
+// splitTermKey takes apart what follows the field in a record's key. value is appended to dst, unescaped.
+func splitTermKey(dst, rest []byte) (value []byte, kind byte, stripe uint32, ok bool) {
+	value = dst
+	for {
+		i := bytes.IndexByte(rest, 0)
+		if i < 0 || i+1 == len(rest) {
+			return value, 0, 0, false
+		}
+		value = append(value, rest[:i]...)
+		mark := rest[i+1]
+		rest = rest[i+2:]
+		switch mark {
+		case escape:
+			value = append(value, 0)
+		case kindGroups:
+			return value, kindGroups, 0, len(rest) == 0
+		case kindRows:
+			stripe, ok = parseStripe(rest)
+			return value, kindRows, stripe, ok
+		default:
+			return value, 0, 0, false
+		}
+	}
+}
+
+func parseStripe(b []byte) (uint32, bool) {
+	switch {
+	case len(b) == 1 && b[0] < 0xF0:
+		return uint32(b[0]), true
+	case len(b) == 3 && b[0] == 0xF2:
+		return uint32(binary.BigEndian.Uint16(b[1:])), true
+	case len(b) == 5 && b[0] == 0xF4:
+		return binary.BigEndian.Uint32(b[1:]), true
+	default:
+		return 0, false
+	}
+}

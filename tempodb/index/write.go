@@ -1,0 +1,272 @@
+package index
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/jaeger-tempo/tempo/tempodb/page"
+)
+
+const (
+	termPageBytes = 32 << 10
+
+	objectVersion = 1
+	trailerBytes  = 24
+	objectMagic   = "TDBindx1"
+)
+
+// Write writes m as the search object of a block to w. m's owners must be ordinals of keys, which
+// hold the key of each.
+//
+// The object numbers owners and rows anew: the owner whose latest row started last comes first, and
+// an owner's rows stand together in the order in which they came. A search for the newest keys so begins
+// at row 0 and stops early.
+//
+//	pages of the term table, its directory, pages of columns (see chunk), footer page, trailer
+//	trailer: footer's offset (8 bytes), footer's length (8 bytes), both little endian, magic (8 bytes)
+func Write(w io.Writer, m *Memory, keys [][16]byte) error {
+	order, err := m.order(keys)
+	if err != nil {
+		return err
+	}
+	table := page.NewTableWriter(w, 0, page.TableOptions{PageBytes: termPageBytes})
+	if err := m.writeTerms(table, order); err != nil {
+		return fmt.Errorf("search object: term table: %w", err)
+	}
+	// The directory follows the table's last page; only the table knows where that ends.
+	root, stats, err := table.Finish(nil, -1)
+	if err != nil {
+		return fmt.Errorf("search object: term directory: %w", err)
+	}
+	pages := page.NewWriter(w, stats.DirectoryEnd, page.DefaultLevel)
+	f := footer{rows: uint64(len(m.rows)), owners: uint64(len(keys)), groups: uint64(len(m.groupOf)), terms: root}
+	if err := m.writeColumns(pages, order, keys, &f); err != nil {
+		return fmt.Errorf("search object: columns: %w", err)
+	}
+	ref, err := pages.Write(f.append(nil))
+	if err != nil {
+		return fmt.Errorf("search object: footer: %w", err)
+	}
+	trailer := binary.LittleEndian.AppendUint64(nil, uint64(ref.Offset))
+	trailer = binary.LittleEndian.AppendUint64(trailer, uint64(ref.Length))
+	trailer = append(trailer, objectMagic...)
+	if _, err := w.Write(trailer); err != nil {
+		return fmt.Errorf("search object: trailer: %w", err)
+	}
+	return nil
+}
+
+// order is the numbering of owners and rows in a search object.
+type order struct {
+	owners []uint32 // new ordinal -> owner
+	rows   []uint32 // new ordinal -> row
+	renum  []uint32 // row -> new ordinal
+	ends   []uint32 // by new ordinal of an owner: the row after its last
+}
+
+func (m *Memory) order(keys [][16]byte) (*order, error) {
+	o := &order{
+		owners: make([]uint32, len(keys)),
+		rows:   make([]uint32, len(m.rows)),
+		renum:  make([]uint32, len(m.rows)),
+		ends:   make([]uint32, len(keys)),
+	}
+	latest := make([]int64, len(keys))
+	count := make([]uint32, len(keys))
+	for i := range o.owners {
+		o.owners[i] = uint32(i)
+		latest[i] = math.MinInt64
+	}
+	for i := range m.rows {
+		r := &m.rows[i]
+		if int(r.owner) >= len(keys) {
+			return nil, fmt.Errorf("search object: row %d belongs to owner %d of %d", i, r.owner, len(keys))
+		}
+		latest[r.owner] = max(latest[r.owner], r.start)
+		count[r.owner]++
+	}
+	slices.SortFunc(o.owners, func(a, b uint32) int {
+		return compareHits(Hit{keys[a], latest[a]}, Hit{keys[b], latest[b]})
+	})
+	next := count // from here on: where the owner's next row goes
+	at := uint32(0)
+	for i, owner := range o.owners {
+		at, next[owner] = at+count[owner], at
+		o.ends[i] = at
+	}
+	for i := range m.rows {
+		owner := m.rows[i].owner
+		o.renum[i] = next[owner]
+		o.rows[next[owner]] = uint32(i)
+		next[owner]++
+	}
+	return o, nil
+}
+
+// writeTerms writes the records of all groups and terms in the order of their keys.
+func (m *Memory) writeTerms(table *page.TableWriter, o *order) error {
+	t := termWriter{m: m, o: o, table: table, all: newRowSet(len(m.rows))}
+	t.key = appendFieldKey(t.key, nil)
+	for group := range m.groupOf {
+		if err := t.rows(groupValue(uint32(group)), &m.groupOf[group]); err != nil {
+			return err
+		}
+	}
+	names := slices.Concat(m.terms.names, m.shared.names)
+	slices.SortFunc(names, func(a, b string) int { return compareFields(a, b) })
+	for _, name := range slices.Compact(names) {
+		if err := t.field([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareFields orders field names as the keys of their records are ordered.
+func compareFields(a, b string) int {
+	if len(a) != len(b) && (len(a) >= 0x80 || len(b) >= 0x80) {
+		return bytes.Compare(appendFieldKey(nil, []byte(a)), appendFieldKey(nil, []byte(b)))
+	}
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return bytes.Compare([]byte(a), []byte(b))
+}
+
+type termWriter struct {
+	m      *Memory
+	o      *order
+	table  *page.TableWriter
+	all    rowSet // for long lists; empty between terms
+	key    []byte // of the field
+	record []byte
+	list   []byte
+	sorted []uint32
+	found  []sharedTerm
+}
+
+// sharedTerm is a term of the dictionary of rows, that of groups, or both.
+type sharedTerm struct {
+	value       []byte
+	rows, group *term
+}
+
+func (t *termWriter) field(name []byte) error {
+	t.key = appendFieldKey(t.key[:0], name)
+	t.found = t.found[:0]
+	t.m.terms.eachOf(name, func(of *term) {
+		t.found = append(t.found, sharedTerm{value: t.m.terms.value(of), rows: of})
+	})
+	t.m.shared.eachOf(name, func(of *term) {
+		t.found = append(t.found, sharedTerm{value: t.m.shared.value(of), group: of})
+	})
+	slices.SortFunc(t.found, func(a, b sharedTerm) int { return bytes.Compare(a.value, b.value) })
+	for i := 0; i < len(t.found); i++ {
+		of := t.found[i]
+		if i+1 < len(t.found) && bytes.Equal(of.value, t.found[i+1].value) {
+			i++
+			if of.rows == nil {
+				of.rows = t.found[i].rows
+			} else {
+				of.group = t.found[i].group
+			}
+		}
+		if of.group != nil {
+			if err := t.groups(of.value, &of.group.postings); err != nil {
+				return err
+			}
+		}
+		if of.rows != nil {
+			if err := t.rows(of.value, &of.rows.postings); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *termWriter) groups(value []byte, list *postings) error {
+	t.record = appendGroups(appendValueKey(append(t.record[:0], t.key...), value))
+	t.sorted = t.sorted[:0]
+	list.each(t.m.pool, func(group uint32) { t.sorted = append(t.sorted, group) })
+	t.list = appendGroupList(t.list[:0], t.sorted)
+	return t.table.Add(t.record, t.list)
+}
+
+// rows writes a term's rows, a record for each stripe that has any.
+func (t *termWriter) rows(value []byte, list *postings) error {
+	t.sorted = t.sorted[:0]
+	if int(list.count) > len(t.all) {
+		// More rows than words: the bitmap sorts faster.
+		list.each(t.m.pool, func(row uint32) { t.all.add(t.o.renum[row]) })
+		t.sorted = t.all.appendRows(t.sorted)
+		clear(t.all)
+	} else {
+		list.each(t.m.pool, func(row uint32) { t.sorted = append(t.sorted, t.o.renum[row]) })
+		slices.Sort(t.sorted)
+	}
+	t.record = appendValueKey(append(t.record[:0], t.key...), value)
+	stem := len(t.record)
+	for rest := t.sorted; len(rest) > 0; {
+		stripe := rest[0] / stripeRows
+		n := 0
+		for n < len(rest) && rest[n]/stripeRows == stripe {
+			rest[n] %= stripeRows
+			n++
+		}
+		t.record = appendStripe(t.record[:stem], stripe)
+		t.list = appendRowList(t.list[:0], rest[:n])
+		if err := t.table.Add(t.record, t.list); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// writeColumns writes a page of columns for each chunkRows rows and enters it in the footer.
+func (m *Memory) writeColumns(pages *page.Writer, o *order, keys [][16]byte, f *footer) error {
+	var c chunk
+	var encoded []byte
+	owner := 0
+	for begin := 0; begin < len(o.rows); begin += chunkRows {
+		end := min(begin+chunkRows, len(o.rows))
+		c.firstOwner = uint32(owner)
+		c.keys, c.ends, c.starts, c.durations = c.keys[:0], c.ends[:0], c.starts[:0], c.durations[:0]
+		for ; ; owner++ {
+			c.keys = append(c.keys, keys[o.owners[owner]])
+			c.ends = append(c.ends, min(o.ends[owner], uint32(end))-uint32(begin))
+			if int(o.ends[owner]) >= end {
+				break
+			}
+		}
+		if int(o.ends[owner]) == end {
+			owner++
+		}
+		info := chunkInfo{starts: emptyRange, durations: emptyRange}
+		for _, row := range o.rows[begin:end] {
+			r := &m.rows[row]
+			c.starts = append(c.starts, r.start)
+			c.durations = append(c.durations, r.duration)
+			info.starts.include(r.start)
+			info.durations.include(r.duration)
+		}
+		encoded = appendChunk(encoded[:0], &c)
+		ref, err := pages.Write(encoded)
+		if err != nil {
+			return err
+		}
+		info.ref = ref
+		f.chunks = append(f.chunks, info)
+	}
+	return nil
+}
+
+var emptyRange = Range{Min: math.MaxInt64, Max: math.MinInt64}
+
+// include widens r so that it contains v.
+func (r *Range) include(v int64) { r.Min, r.Max = min(r.Min, v), max(r.Max, v) }
