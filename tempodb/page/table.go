@@ -39,11 +39,11 @@ func (t *Table) Records() int64 { return t.root.ordinal }
 // Get appends the value of key to dst. It reads one directory leaf, if the table is so large that it has
 // leaves, and one page; of a big value, the pages it takes, up to a mebibyte of them in one read.
 func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
-	d, i, done, err := t.locate(func(d *directory) int { return d.find(key) })
+	d, i, err := t.locate(func(d *directory) int { return d.find(key) })
+	defer t.release(d)
 	if err != nil || i < 0 {
 		return dst, false, err
 	}
-	defer done()
 	s := scratches.Get().(*scratch)
 	defer s.giveBack()
 	e := &d.entries[i]
@@ -138,24 +138,23 @@ func (t *Table) Check() error {
 }
 
 // locate finds the entry of the leaf that holds what find looks for; -1 if there is none.
-// The directory is valid until done is called, which is not nil if an entry was found.
-func (t *Table) locate(find func(*directory) int) (d *directory, i int, done func(), err error) {
-	if i = find(t.root); i < 0 {
-		return nil, -1, nil, nil
-	}
-	if t.root.level == levelLeaf {
-		return t.root, i, func() {}, nil
+// The directory is to be released.
+func (t *Table) locate(find func(*directory) int) (d *directory, i int, err error) {
+	if i = find(t.root); i < 0 || t.root.level == levelLeaf {
+		return t.root, i, nil
 	}
 	d = directories.Get().(*directory)
-	done = func() { directories.Put(d) }
-	if err = t.readLeaf(d, i); err == nil {
-		// The root's key of a leaf is the leaf's first, so the leaf has an entry.
-		if i = find(d); i >= 0 {
-			return d, i, done, nil
-		}
+	if err = t.readLeaf(d, i); err != nil {
+		return d, -1, err
 	}
-	done()
-	return nil, -1, nil, err
+	// There is one: the root's key of a leaf is the key of the leaf's first entry.
+	return d, find(d), nil
+}
+
+func (t *Table) release(d *directory) {
+	if d != t.root {
+		directories.Put(d)
+	}
 }
 
 // readLeaf reads the leaf that is the root's entry i, and checks it against that entry.
