@@ -1,7 +1,7 @@
 // Package filter answers whether a block may hold a key, so that blocks that do not are left alone.
 //
 // A filter is a set of 16-byte keys that forgets the keys: it never denies one that was added, and takes one in
-// 65,000 others for one of them. It costs about 2.3 bytes a key. (Fingerprints of half the size would wrongly
+// 65,000 others for one of them. It costs about 2.5 bytes a key. (Fingerprints of half the size would wrongly
 // send one question in 256 to the object store, for every block of a store that may have thousands; against what
 // a trace takes in a block, the byte saved is nothing.)
 //

@@ -40,7 +40,9 @@ func Open(r io.ReaderAt, size int64) (*Filter, error) {
 }
 
 func open(r io.ReaderAt, size int64) (*Filter, error) {
-	corrupt := func(reason string) (*Filter, error) { return nil, corruption(r, "filter", max(0, size-footerSize), reason) }
+	corrupt := func(reason string) (*Filter, error) {
+		return nil, corruption(r, "filter", max(0, size-footerSize), reason)
+	}
 	if size < footerSize+page.Overhead {
 		return corrupt(fmt.Sprintf("object of %d bytes is too short for a filter", size))
 	}
