@@ -1,0 +1,138 @@
+package jaegerv1
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jaegertracing/jaeger/model"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+func TestEachStopsAtTheErrorOfItsCaller(t *testing.T) {
+	data, err := AppendOTLP(nil, shopSpan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := errors.New("enough")
+	calls := 0
+	got := Each(append(data, data...), func(*model.Span) error {
+		calls++
+		return stop
+	})
+	if got != stop || calls != 1 {
+		t.Errorf("%d calls, error %v", calls, got)
+	}
+}
+
+// No prefix of a value passes for the whole, unless nothing but whole groups is left of it.
+func TestCutValuesAreErrors(t *testing.T) {
+	data, err := AppendOTLP(nil, shopSpan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < len(data); n++ {
+		if spans, err := Spans(data[:n]); err == nil {
+			t.Fatalf("%d of %d bytes gave %d spans", n, len(data), len(spans))
+		}
+	}
+}
+
+func TestUnknownFieldsAreSkipped(t *testing.T) {
+	var unknown []byte
+	unknown = protowire.AppendTag(unknown, 100, protowire.VarintType)
+	unknown = protowire.AppendVarint(unknown, 1<<63)
+	unknown = protowire.AppendTag(unknown, 101, protowire.StartGroupType)
+	unknown = protowire.AppendTag(unknown, 1, protowire.BytesType)
+	unknown = protowire.AppendString(unknown, "in a group")
+	unknown = protowire.AppendTag(unknown, 1, protowire.StartGroupType)
+	unknown = protowire.AppendTag(unknown, 1, protowire.EndGroupType)
+	unknown = protowire.AppendTag(unknown, 101, protowire.EndGroupType)
+	unknown = protowire.AppendTag(unknown, 1, protowire.Fixed32Type) // a known number of another type
+	unknown = protowire.AppendFixed32(unknown, 5)
+
+	span := shopSpan()
+	inner, err := appendSpan(bytes.Clone(unknown), span)
+	if err != nil {
+		t.Fatal(err)
+	}
+	process, err := appendProcess(bytes.Clone(unknown), span.Process)
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(dst []byte, num protowire.Number, body []byte) []byte {
+		return append(protowire.AppendBytes(protowire.AppendTag(dst, num, protowire.BytesType), body), unknown...)
+	}
+	scopes := field(append(bytes.Clone(unknown), markedScope...), scopeSpansSpans, append(inner, unknown...))
+	// The resource may stand behind its spans.
+	group := field(field(nil, resourceSpansScopes, scopes), resourceSpansResource, append(process, unknown...))
+	got, err := Spans(field(bytes.Clone(unknown), tracesResourceSpans, group))
+	if err != nil || len(got) != 1 {
+		t.Fatal(len(got), err)
+	}
+	if diff := cmp.Diff(span, got[0], sameSpan); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestDeepValuesAreShownToABoundedDepth(t *testing.T) {
+	value := []byte{}
+	for range 100_000 {
+		list := protowire.AppendBytes(protowire.AppendTag(nil, listValues, protowire.BytesType), value)
+		if value = protowire.AppendBytes(protowire.AppendTag(nil, valueArray, protowire.BytesType), list); len(value) > 20_000 {
+			break
+		}
+	}
+	attribute := protowire.AppendBytes(protowire.AppendTag(nil, keyValueValue, protowire.BytesType), value)
+	_, v, err := readAttribute(string(attribute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := v.tag("deep")
+	want := strings.Repeat("[", maxDepth) + `"…"` + strings.Repeat("]", maxDepth)
+	if err != nil || tag.VStr != want {
+		t.Errorf("%q, %v", tag.VStr, err)
+	}
+}
+
+// Whatever the bytes are: no panic, memory within a multiple of them, and what was read can be written
+// again and reads the same.
+func FuzzSpans(f *testing.F) {
+	data, err := AppendOTLP(nil, shopSpan())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add(bytes.Replace(data, []byte(attrModel), []byte("@nobody@model"), 1))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		spans, err := Spans(data)
+		runtime.ReadMemStats(&after)
+		// The dearest two bytes are an attribute without key and value: a tag of 120 bytes, made room
+		// for once. Shared processes and other fuzz workers' noise come on top.
+		if used, limit := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+1000*len(data)); used > limit {
+			t.Errorf("%d bytes took %d bytes of memory", len(data), used)
+		}
+		if err != nil {
+			return
+		}
+		for _, span := range spans {
+			again, err := AppendOTLP(nil, span)
+			if err != nil {
+				continue // zero IDs and invalid UTF-8 are not refused on the way out
+			}
+			got, err := Spans(again)
+			if err != nil || len(got) != 1 {
+				t.Fatal(len(got), err)
+			}
+			if diff := cmp.Diff(span, got[0], sameSpan); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package jaegerv1
+
+import (
+	"github.com/jaegertracing/jaeger/model"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// decodeOTLP makes the lists of a span that was born as OTLP, by the conventions of OpenTelemetry's
+// Jaeger exporters: https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/jaeger/.
+func (d *spanDecoder) decodeOTLP() error {
+	span := d.span
+	tags := tagList{tags: make([]model.KeyValue, 0, d.attributes+synthesized), origin: fromOTLP}
+	tags.addText(tagScopeName, d.scope.name)
+	tags.addText(tagScopeVersion, d.scope.version)
+	span.Logs = make([]model.Log, 0, d.events)
+	span.References = make([]model.SpanRef, 0, d.links+1)
+	if d.parent != 0 {
+		span.References = append(span.References, model.NewChildOfRef(span.TraceID, d.parent))
+	}
+
+	c := walk(d.message)
+	for c.next() {
+		switch {
+		case c.is(spanAttributes, protowire.BytesType):
+			key, v, err := readAttribute(c.body)
+			if err != nil {
+				return err
+			}
+			if err := tags.add(key, v); err != nil {
+				return err
+			}
+		case c.is(spanEvents, protowire.BytesType):
+			log, err := readEvent(c.body, fromOTLP)
+			if err != nil {
+				return err
+			}
+			span.Logs = append(span.Logs, log)
+		case c.is(spanLinks, protowire.BytesType):
+			ref, err := readLink(c.body)
+			if err != nil {
+				return err
+			}
+			d.addLink(ref)
+		}
+	}
+	tags.addText(tagKind, kindText(d.kind))
+	switch d.status {
+	case statusOK:
+		tags.addText(tagStatusCode, statusTextOK)
+	case statusError:
+		tags.addText(tagStatusCode, statusTextError)
+		tags.tags = append(tags.tags, model.Bool(tagError, true))
+	}
+	tags.addText(tagStatusMessage, d.statusMessage)
+	tags.addText(tagTraceState, d.traceState)
+
+	span.Tags, span.Logs = orNil(tags.tags), orNil(span.Logs)
+	span.References = orNil(span.References)
+	return nil
+}
+
+// addLink adds the reference of a link. A link to the parent is not a second reference: it tells the
+// type of the first.
+func (d *spanDecoder) addLink(ref model.SpanRef) {
+	refs := d.span.References
+	if d.parent != 0 && ref.SpanID == d.parent && ref.TraceID == d.span.TraceID {
+		refs[0].RefType = ref.RefType
+		return
+	}
+	d.span.References = append(refs, ref)
+}
+
+// addText adds a tag, if there is anything to say in it.
+func (l *tagList) addText(key, text string) {
+	if text != "" {
+		l.tags = append(l.tags, model.String(key, text))
+	}
+}
