@@ -1,0 +1,284 @@
+package trace
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// summarizer is the visitor of AppendSummary.
+type summarizer struct {
+	scanner  scanner
+	services []summaryService
+	names    []byte // of the services
+	spans    []summarySpan
+	byName   table
+	byID     table
+	service  int // of the spans that are shown
+
+	order []int32 // services in order of name
+	edges []summaryEdge
+	open  []summaryEdge
+}
+
+type summaryService struct {
+	name          extent // in names
+	rank          int    // in order of name
+	spans, errors int
+}
+
+type summarySpan struct {
+	id, parent uint64 // big endian, so that they sort as their bytes; zero: none
+	start, end int64
+	name       []byte
+	service    int32
+}
+
+// summaryEdge counts calls: from is the rank of a service or, of an open parent, the parent's ID.
+type summaryEdge struct {
+	from  uint64
+	child int
+	calls uint64
+}
+
+func (s *summarizer) forget() {
+	if cap(s.spans) > 1<<16 || cap(s.names) > 1<<20 {
+		*s = summarizer{}
+		return
+	}
+	s.scanner.forget()
+	clear(s.spans)
+	s.services, s.names, s.spans = s.services[:0], s.names[:0], s.spans[:0]
+	s.order, s.edges, s.open = s.order[:0], s.edges[:0], s.open[:0]
+}
+
+func (s *summarizer) group(resource, _ *shell, sameResource bool) (next int) {
+	if sameResource {
+		return 0
+	}
+	if len(s.services) == 0 {
+		s.byName.reset(0)
+	}
+	start := len(s.names)
+	value, found, next := findService(resource.head)
+	switch {
+	case next < 0:
+		return next
+	case !found:
+		s.names = append(s.names, ServiceUnknown...)
+	default:
+		if s.names, next = value.appendText(s.names); next < 0 {
+			return next
+		}
+	}
+	name := extent{start, len(s.names)}
+	s.service = s.byName.intern(hashBytes(name.of(s.names), 0), len(s.services), func(n int) bool {
+		return bytes.Equal(s.services[n].name.of(s.names), name.of(s.names))
+	})
+	if s.service == len(s.services) {
+		s.services = append(s.services, summaryService{name: name})
+	} else {
+		s.names = s.names[:start]
+	}
+	return 0
+}
+
+func (s *summarizer) span(b []byte, i int) (next int) {
+	span := summarySpan{service: int32(s.service)}
+	var start, end, code uint64
+	var message extent
+	failed := false
+	for uint(i) < uint(len(b)) {
+		var tag uint32
+		var from int
+		tag, i = readTag(b, i)
+		switch tag {
+		case 2<<3 | typeLen:
+			span.id, i = readID(b, i)
+		case 4<<3 | typeLen:
+			span.parent, i = readID(b, i)
+		case 5<<3 | typeLen:
+			if from, i = readLen(b, i); i >= 0 {
+				span.name = b[from:i]
+			}
+		case 7<<3 | typeFixed64:
+			start, i = readFixed64(b, i)
+		case 8<<3 | typeFixed64:
+			end, i = readFixed64(b, i)
+		case 9<<3 | typeLen:
+			if from, i = readLen(b, i); i >= 0 {
+				tells, next := tellsError(b[:i], from)
+				if next < 0 {
+					return next
+				}
+				failed = failed || tells
+			}
+		case 15<<3 | typeLen:
+			if from, i = readLen(b, i); i >= 0 {
+				if code, message, from = readStatus(b[:i], from, code, message); from < 0 {
+					return from
+				}
+			}
+		default:
+			i = skipOther(b, i, tag, 1<<2|1<<4|1<<5|1<<7|1<<8|1<<9|1<<15)
+		}
+	}
+	if i < 0 {
+		return i
+	}
+	span.start, span.end = int64(start), int64(end)
+	s.spans = append(s.spans, span)
+	service := &s.services[s.service]
+	service.spans++
+	if failed || code == statusError {
+		service.errors++
+	}
+	return i
+}
+
+// readID reads a span ID; zero if it has not eight bytes.
+func readID(b []byte, i int) (id uint64, next int) {
+	start, end := readLen(b, i)
+	if end < 0 || end-start != 8 {
+		return 0, end
+	}
+	return binary.BigEndian.Uint64(b[start:end]), end
+}
+
+// tellsError reports whether the attribute b[i:] tells of an error, as Jaeger's tag does.
+func tellsError(b []byte, i int) (_ bool, next int) {
+	key, r, next := readKeyValue(b, i)
+	if next < 0 || string(key) != "error" {
+		return false, next
+	}
+	v, next := readAnyValue(r.b, r.i)
+	return next >= 0 && v.isTrue(), next
+}
+
+// append appends the summary of what was shown.
+func (s *summarizer) append(dst []byte) []byte {
+	s.rank()
+	root, hasRoot := s.connect()
+	var start, end int64
+	flags := byte(0)
+	if root != nil {
+		start, end = s.spans[0].start, s.spans[0].end
+	}
+	for n := range s.spans {
+		start, end = min(start, s.spans[n].start), max(end, s.spans[n].end)
+	}
+	if hasRoot {
+		flags |= flagRoot
+	}
+	dst = append(dst, summaryVersion, flags)
+	dst = binary.AppendVarint(dst, start)
+	dst = binary.AppendVarint(dst, end-start)
+	dst = binary.AppendUvarint(dst, uint64(len(s.order)))
+	for _, n := range s.order {
+		service := &s.services[n]
+		dst = appendString(dst, service.name.of(s.names))
+		dst = binary.AppendUvarint(dst, uint64(service.spans))
+		dst = binary.AppendUvarint(dst, uint64(service.errors))
+	}
+	if root != nil {
+		dst = binary.AppendUvarint(dst, uint64(s.services[root.service].rank))
+		dst = appendString(dst, root.name)
+	}
+	s.edges = addUp(s.edges)
+	dst = binary.AppendUvarint(dst, uint64(len(s.edges)))
+	for _, e := range s.edges {
+		dst = binary.AppendUvarint(dst, e.from)
+		dst = binary.AppendUvarint(dst, uint64(e.child))
+		dst = binary.AppendUvarint(dst, e.calls)
+	}
+	s.open = addUp(s.open)
+	dst = binary.AppendUvarint(dst, uint64(len(s.open)))
+	for _, e := range s.open {
+		dst = binary.BigEndian.AppendUint64(dst, e.from)
+		dst = binary.AppendUvarint(dst, uint64(e.child))
+		dst = binary.AppendUvarint(dst, e.calls)
+	}
+	return dst
+}
+
+func appendString(dst, s []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// rank puts the services in order.
+func (s *summarizer) rank() {
+	for n := range s.services {
+		s.order = append(s.order, int32(n))
+	}
+	slices.SortFunc(s.order, func(a, b int32) int {
+		return bytes.Compare(s.services[a].name.of(s.names), s.services[b].name.of(s.names))
+	})
+	for rank, n := range s.order {
+		s.services[n].rank = rank
+	}
+}
+
+// connect finds each span's parent, notes edges and open parents, and returns the root.
+func (s *summarizer) connect() (root *summarySpan, hasRoot bool) {
+	s.byID.reset(len(s.spans))
+	for n := range s.spans {
+		if id := s.spans[n].id; id != 0 {
+			s.byID.intern(hashWords(id, 0), n, func(n int) bool { return s.spans[n].id == id })
+		}
+	}
+	const (
+		ordinary = iota
+		orphan
+		parentless
+	)
+	best := -1 // what the root is of these
+	for n := range s.spans {
+		span := &s.spans[n]
+		is := ordinary
+		if span.parent == 0 {
+			is = parentless
+		} else {
+			parent := s.byID.find(hashWords(span.parent, 0), func(n int) bool { return s.spans[n].id == span.parent })
+			child := s.services[span.service].rank
+			switch {
+			case parent < 0:
+				is = orphan
+				s.open = append(s.open, summaryEdge{span.parent, child, 1})
+			case s.spans[parent].service != span.service:
+				from := s.services[s.spans[parent].service].rank
+				s.edges = append(s.edges, summaryEdge{uint64(from), child, 1})
+			}
+		}
+		if is > best || is == best && s.before(span, root) {
+			root, best = span, is
+		}
+	}
+	return root, best == parentless
+}
+
+// before reports whether a is to be the root rather than b: it started earlier. Ties are broken in a way
+// that does not depend on the order of spans.
+func (s *summarizer) before(a, b *summarySpan) bool {
+	if c := cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.id, b.id)); c != 0 {
+		return c < 0
+	}
+	return cmp.Or(cmp.Compare(s.services[a.service].rank, s.services[b.service].rank), bytes.Compare(a.name, b.name)) < 0
+}
+
+// addUp sorts edges and adds up the calls of equal ones.
+func addUp(edges []summaryEdge) []summaryEdge {
+	slices.SortFunc(edges, func(a, b summaryEdge) int {
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.child, b.child))
+	})
+	n := 0
+	for _, e := range edges {
+		if n > 0 && edges[n-1].from == e.from && edges[n-1].child == e.child {
+			edges[n-1].calls += e.calls
+			continue
+		}
+		edges[n] = e
+		n++
+	}
+	return edges[:n]
+}
