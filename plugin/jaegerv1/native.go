@@ -9,7 +9,7 @@ import (
 // Jaeger exporters: https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/jaeger/.
 func (d *spanDecoder) decodeOTLP() error {
 	span := d.span
-	tags := tagList{tags: make([]model.KeyValue, 0, d.attributes+synthesized), origin: fromOTLP}
+	tags := tagList{tags: make([]model.KeyValue, 0, d.attributes+d.derivedTags()), origin: fromOTLP}
 	tags.addText(tagScopeName, d.scope.name)
 	tags.addText(tagScopeVersion, d.scope.version)
 	span.Logs = make([]model.Log, 0, d.events)
@@ -57,6 +57,23 @@ func (d *spanDecoder) decodeOTLP() error {
 	span.Tags, span.Logs = orNil(tags.tags), orNil(span.Logs)
 	span.References = orNil(span.References)
 	return nil
+}
+
+// derivedTags is how many tags the span gets that are not among its attributes.
+func (d *spanDecoder) derivedTags() int {
+	n := 0
+	for _, text := range [...]string{d.scope.name, d.scope.version, kindText(d.kind), d.statusMessage, d.traceState} {
+		if text != "" {
+			n++
+		}
+	}
+	switch d.status {
+	case statusOK:
+		n++
+	case statusError:
+		n += 2
+	}
+	return n
 }
 
 // addLink adds the reference of a link. A link to the parent is not a second reference: it tells the

