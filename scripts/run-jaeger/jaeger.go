@@ -41,7 +41,7 @@ func startJaeger(o options) (*jaeger, error) {
 		"--grpc-storage-plugin.log-level=info",
 	}
 	for _, p := range o.ports {
-		args = append(args, fmt.Sprintf("--%s.host-port=:%d", p.flag, p.number))
+		args = append(args, fmt.Sprintf("--%s=:%d", p.flag, p.number))
 	}
 	log, err := os.Create(o.log)
 	if err != nil {
@@ -68,7 +68,7 @@ func startJaeger(o options) (*jaeger, error) {
 	}()
 	go func() {
 		j.err = cmd.Wait()
-		in.Close()
+		_ = in.Close()
 		<-logged
 		log.Close()
 		close(j.ended)
@@ -81,7 +81,7 @@ func copyLog(from io.Reader, file io.Writer) {
 	lines := bufio.NewReader(from)
 	for {
 		line, err := lines.ReadBytes('\n')
-		file.Write(line)
+		_, _ = file.Write(line) // A log that cannot be written is no reason to end.
 		for _, mark := range []string{`"level":"warn"`, `"level":"error"`, `"level":"fatal"`, "[WARN]", "[ERROR]"} {
 			if bytes.Contains(line, []byte(mark)) {
 				fmt.Printf("jaeger: %s", line)
@@ -105,23 +105,22 @@ func (j *jaeger) endError() error {
 // stop ends Jaeger as an orderly shutdown does, and whatever is left of its process group by force.
 func (j *jaeger) stop() error {
 	group := -j.cmd.Process.Pid
-	j.cmd.Process.Signal(syscall.SIGTERM)
+	_ = j.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-j.ended:
 	case <-time.After(15 * time.Second):
-		syscall.Kill(group, syscall.SIGKILL)
+		_ = syscall.Kill(group, syscall.SIGKILL)
 		<-j.ended
 		return errors.New("all-in-one did not stop within 15 s and was killed")
 	}
 	// The plugin stops with Jaeger; a moment for it, then by force.
 	for range 50 {
-		if syscall.Kill(group, 0) != nil {
+		if errors.Is(syscall.Kill(group, 0), syscall.ESRCH) {
 			return nil
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	syscall.Kill(group, syscall.SIGKILL)
-	return nil
+	return syscall.Kill(group, syscall.SIGKILL)
 }
 
 // sendTraces has Jaeger's tracegen send three traces to the OTLP/HTTP endpoint.

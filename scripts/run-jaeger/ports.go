@@ -9,7 +9,7 @@ import (
 
 // port is one of the addresses that all-in-one listens on.
 type port struct {
-	// flag names it to Jaeger, without "--" and ".host-port".
+	// flag sets it, as ":number".
 	flag string
 	use  string
 	udp  bool
@@ -18,17 +18,17 @@ type port struct {
 }
 
 var jaegerPorts = []port{
-	{flag: "query.http-server", use: "UI and API", number: 16686},
-	{flag: "query.grpc-server", use: "API (gRPC)", number: 16685},
-	{flag: "collector.otlp.grpc", use: "OTLP (gRPC)", number: 4317},
-	{flag: "collector.otlp.http", use: "OTLP (HTTP)", number: 4318},
-	{flag: "collector.grpc-server", use: "spans (gRPC)", number: 14250},
-	{flag: "collector.http-server", use: "spans (HTTP)", number: 14268},
-	{flag: "admin.http", use: "metrics and health", number: 14269},
-	{flag: "http-server", use: "sampling strategies", number: 5778},
-	{flag: "processor.jaeger-compact.server", use: "agent (compact thrift)", udp: true, number: 6831},
-	{flag: "processor.jaeger-binary.server", use: "agent (binary thrift)", udp: true, number: 6832},
-	{flag: "processor.zipkin-compact.server", use: "agent (zipkin thrift)", udp: true, number: 5775},
+	{flag: "query.http-server.host-port", use: "UI and API", number: 16686},
+	{flag: "query.grpc-server.host-port", use: "API (gRPC)", number: 16685},
+	{flag: "collector.otlp.grpc.host-port", use: "OTLP (gRPC)", number: 4317},
+	{flag: "collector.otlp.http.host-port", use: "OTLP (HTTP)", number: 4318},
+	{flag: "collector.grpc-server.host-port", use: "spans (gRPC)", number: 14250},
+	{flag: "collector.http-server.host-port", use: "spans (HTTP)", number: 14268},
+	{flag: "admin.http.host-port", use: "metrics and health", number: 14269},
+	{flag: "http-server.host-port", use: "sampling strategies", number: 5778},
+	{flag: "processor.jaeger-compact.server-host-port", use: "agent (compact thrift)", udp: true, number: 6831},
+	{flag: "processor.jaeger-binary.server-host-port", use: "agent (binary thrift)", udp: true, number: 6832},
+	{flag: "processor.zipkin-compact.server-host-port", use: "agent (zipkin thrift)", udp: true, number: 5775},
 }
 
 // choosePorts returns the ports that Jaeger is to listen on: its own, or with free any that are free.
@@ -58,25 +58,25 @@ func choosePorts(free bool) ([]port, error) {
 	return ports, nil
 }
 
-func listen(number int, udp bool) (got int, release func() error, err error) {
+func listen(number int, udp bool) (got int, release func(), err error) {
 	address := ":" + strconv.Itoa(number)
 	if udp {
 		c, err := net.ListenPacket("udp", address)
 		if err != nil {
 			return 0, nil, err
 		}
-		return c.LocalAddr().(*net.UDPAddr).Port, c.Close, nil
+		return c.LocalAddr().(*net.UDPAddr).Port, func() { _ = c.Close() }, nil
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return 0, nil, err
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close, nil
+	return l.Addr().(*net.TCPAddr).Port, func() { _ = l.Close() }, nil
 }
 
 func portOf(ports []port, flag string) string {
 	for _, p := range ports {
-		if p.flag == flag {
+		if p.flag == flag+".host-port" {
 			return strconv.Itoa(p.number)
 		}
 	}
