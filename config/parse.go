@@ -80,7 +80,7 @@ func (p *parser) document(data []byte) {
 	case errors.Is(err, io.EOF): // empty, or comments only
 		return
 	case err != nil:
-		p.problem(0, "", "is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		p.notYAML(data, err)
 		return
 	}
 	root := resolve(doc.Content[0])
@@ -94,8 +94,23 @@ func (p *parser) document(data []byte) {
 	if err := dec.Decode(&more); err == nil {
 		p.problem(more.Line, "", "a second YAML document begins here: only one is read")
 	} else if !errors.Is(err, io.EOF) {
-		p.problem(0, "", "is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		p.notYAML(data, err)
 	}
+}
+
+// notYAML reports an error of the YAML library, which says its line in the text.
+func (p *parser) notYAML(data []byte, err error) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 0
+	if n, rest, ok := strings.Cut(text, ": "); ok {
+		if _, err := fmt.Sscanf(n, "line %d", &line); err == nil {
+			text = rest
+		}
+	}
+	if strings.HasPrefix(text, "found character that cannot start any token") && bytes.Contains(data, []byte("\t")) {
+		text = "a tab: YAML is indented with spaces"
+	}
+	p.problem(line, "", "is not YAML: %s", text)
 }
 
 // pairs calls fn with each name and value of a mapping, names under prefix, each once.
