@@ -67,7 +67,7 @@ func (m *Memory) newGroup() uint32 {
 
 // GroupTerm adds a term to the current group. See Sink.
 func (m *Memory) GroupTerm(field, value []byte) {
-	if len(field) > 0 {
+	if indexable(field, value) {
 		m.shared.add(&m.pool, field, value, m.group)
 	}
 }
@@ -86,10 +86,12 @@ func (m *Memory) Row(start, duration int64) {
 
 // Term adds a term to the current row. See Sink.
 func (m *Memory) Term(field, value []byte) {
-	if len(field) > 0 {
+	if indexable(field, value) {
 		m.terms.add(&m.pool, field, value, uint32(len(m.rows)-1))
 	}
 }
+
+func indexable(field, value []byte) bool { return len(field) > 0 && len(field)+len(value) <= MaxTerm }
 
 // Rows returns the number of rows.
 func (m *Memory) Rows() int { return len(m.rows) }

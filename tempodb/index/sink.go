@@ -1,9 +1,12 @@
 package index
 
+// MaxTerm is the greatest length of a term that is indexed: of field and value together, in bytes.
+const MaxTerm = 256 << 10
+
 // Sink receives what a codec lists of one value, for search: groups of terms that rows share and,
 // after each group, the rows that belong to it with the terms of their own.
 //
-// All byte slices are valid only during the call. A field must not be empty; a term of an empty one is left out.
+// All byte slices are valid only during the call. A term of an empty field, or longer than MaxTerm, is left out.
 type Sink interface {
 	// Group begins the group whose terms every row holds that follows, until the next Group.
 	// identity are the bytes that make the group what it is: equal identities are one group.

@@ -1,0 +1,208 @@
+package readpath
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/index"
+	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/tracedb"
+)
+
+// Reader reads from a store. It may be used concurrently.
+type Reader struct{ store *tracedb.Store }
+
+// NewReader returns a Reader of store.
+func NewReader(store *tracedb.Store) *Reader { return &Reader{store: store} }
+
+// Trace returns all spans of a trace as OTLP TracesData, each once. It returns ErrTraceNotFound if there is none, and a
+// *tempodb.PartialError if a part of the store that may hold some could not be read.
+func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error) {
+	db, err := r.store.Tenant(tenant)
+	if err != nil {
+		return nil, err
+	}
+	if db == nil {
+		return nil, ErrTraceNotFound
+	}
+	data, err := db.Get(ctx, nil, tempodb.Key(id))
+	if errors.Is(err, tempodb.ErrNotFound) {
+		return nil, ErrTraceNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("trace %s: %w", id, err)
+	}
+	return data, nil
+}
+
+// FindTraceIDs returns the IDs of the traces that q asks for, newest first.
+func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) ([]trace.ID, error) {
+	db, err := r.store.Tenant(tenant)
+	if err != nil || db == nil {
+		return nil, err
+	}
+	return findIDs(ctx, db, q)
+}
+
+func findIDs(ctx context.Context, db *tempodb.DB, q *Query) ([]trace.ID, error) {
+	hits, err := db.Search(ctx, q.index())
+	if err != nil {
+		return nil, fmt.Errorf("find traces: %w", err)
+	}
+	ids := make([]trace.ID, len(hits))
+	for i, hit := range hits {
+		ids[i] = trace.ID(hit.Key)
+	}
+	return ids, nil
+}
+
+// FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, valid during the call.
+// It ends with the first error of yield.
+func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, data []byte) error) error {
+	db, err := r.store.Tenant(tenant)
+	if err != nil || db == nil {
+		return err
+	}
+	ids, err := findIDs(ctx, db, q)
+	if err != nil {
+		return err
+	}
+	var data []byte
+	for _, id := range ids {
+		if data, err = db.Get(ctx, data[:0], tempodb.Key(id)); err != nil {
+			return fmt.Errorf("find traces: trace %s: %w", id, err)
+		}
+		if err := yield(id, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FindSummaries calls yield with the summaries of the traces that q asks for, newest first.
+func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, s *trace.Summary) error) error {
+	db, err := r.store.Tenant(tenant)
+	if err != nil || db == nil {
+		return err
+	}
+	ids, err := findIDs(ctx, db, q)
+	if err != nil {
+		return err
+	}
+	var encoded []byte
+	for _, id := range ids {
+		if encoded, err = db.Summary(ctx, encoded[:0], tempodb.Key(id)); err != nil {
+			return fmt.Errorf("find summaries: trace %s: %w", id, err)
+		}
+		s, err := trace.ParseSummary(encoded)
+		if err != nil {
+			return fmt.Errorf("find summaries: trace %s: %w", id, err)
+		}
+		if err := yield(id, &s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Services returns the names of all services that have spans, sorted.
+func (r *Reader) Services(ctx context.Context, tenant string) ([]string, error) {
+	db, err := r.store.Tenant(tenant)
+	if err != nil || db == nil {
+		return nil, err
+	}
+	services, err := db.Terms(ctx, trace.FieldService, nil)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	return services, nil
+}
+
+// Operations returns the names and kinds of the spans of service, sorted; only those of kind if it is not nil.
+func (r *Reader) Operations(ctx context.Context, tenant, service string, kind *trace.Kind) ([]Operation, error) {
+	db, err := r.store.Tenant(tenant)
+	if err != nil || db == nil {
+		return nil, err
+	}
+	var kinds []trace.Kind
+	if kind != nil {
+		kinds = append(kinds, *kind)
+	}
+	values, err := db.Terms(ctx, trace.FieldOperation, trace.AppendOperationPrefix(nil, service, kinds...))
+	if err != nil {
+		return nil, fmt.Errorf("list operations of %q: %w", service, err)
+	}
+	operations := make([]Operation, 0, len(values))
+	for _, value := range values {
+		_, kind, name, err := trace.ParseOperation([]byte(value))
+		if err != nil {
+			return nil, fmt.Errorf("list operations of %q: %w", service, err)
+		}
+		operations = append(operations, Operation{Name: name, Kind: kind})
+	}
+	slices.SortFunc(operations, func(a, b Operation) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
+	})
+	return operations, nil
+}
+
+// Dependencies returns how often services called each other in the traces with a span that started from start to end, inclusive. The
+// outcome is sorted. Each trace counts once and whole, however many parts of the store hold some of it.
+func (r *Reader) Dependencies(ctx context.Context, tenant string, start, end time.Time) ([]Dependency, error) {
+	db, err := r.store.Tenant(tenant)
+	if err != nil || db == nil {
+		return nil, err
+	}
+	calls := make(map[Dependency]uint64)
+	err = db.EachSummary(ctx, timeRange(start, end), func(key tempodb.Key, encoded []byte) error {
+		s, err := trace.ParseSummary(encoded)
+		if err != nil {
+			return fmt.Errorf("trace %s: %w", trace.ID(key), err)
+		}
+		for _, edge := range s.Edges {
+			calls[Dependency{Parent: edge.Parent, Child: edge.Child}] += edge.Calls
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dependencies: %w", err)
+	}
+	all := make([]Dependency, 0, len(calls))
+	for d, n := range calls {
+		d.Calls = n
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b Dependency) int {
+		return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Child, b.Child))
+	})
+	return all, nil
+}
+
+// timeRange returns the nanoseconds from start to end; a zero time bounds nothing.
+func timeRange(start, end time.Time) index.Range {
+	r := index.Everything
+	if !start.IsZero() {
+		r.Min = nanoseconds(start)
+	}
+	if !end.IsZero() {
+		r.Max = nanoseconds(end)
+	}
+	return r
+}
+
+// nanoseconds is t.UnixNano, or the nearest int64 if t is so far away that it has none.
+func nanoseconds(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, index.Everything.Min)):
+		return index.Everything.Min
+	case t.After(time.Unix(0, index.Everything.Max)):
+		return index.Everything.Max
+	default:
+		return t.UnixNano()
+	}
+}

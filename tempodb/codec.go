@@ -1,0 +1,23 @@
+package tempodb
+
+import "github.com/jaeger-tempo/tempo/tempodb/index"
+
+// Key is what values are stored under.
+type Key = [16]byte
+
+// Entry is a value to append under a key.
+type Entry struct {
+	Key   Key
+	Value []byte
+}
+
+// Codec says what values mean. Its methods are called concurrently and must not keep the slices they are given.
+type Codec interface {
+	// Merge appends to dst one value that holds what values, of which there is at least one, hold together; what several hold
+	// in the same way it holds once. Merging a merged value again, or with one of its parts, must change nothing.
+	Merge(dst []byte, values ...[]byte) ([]byte, error)
+	// Index lists the rows of a value.
+	Index(value []byte, s index.Sink) error
+	// Summarize appends a summary of a merged value: small, and all that some answers need.
+	Summarize(dst, value []byte) ([]byte, error)
+}

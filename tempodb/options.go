@@ -1,0 +1,55 @@
+package tempodb
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/wal"
+)
+
+// Options of a DB. Dir, Bucket, Name and Codec are required.
+type Options struct {
+	// Dir is the directory of the log, this DB's alone.
+	Dir string
+	// Bucket holds the blocks, under the folder Name.
+	Bucket backend.Bucket
+	// Name is the database's name in the bucket: a tenant's.
+	Name string
+	// Codec says what values mean.
+	Codec Codec
+	// Sync is when Append returns: by default after an fsync.
+	Sync wal.Sync
+	// SyncEvery is the period of wal.SyncInterval.
+	SyncEvery time.Duration
+	// CutBytes is how many bytes of values make a block; 64 MiB if zero.
+	CutBytes int64
+	// CutAge is when values are made a block though they are fewer; zero is never.
+	CutAge time.Duration
+	// MaxWaiting is how many times CutBytes may wait to be written as blocks, before Append waits too; 4 if zero.
+	MaxWaiting int
+	// Logger is told of what goes wrong and of blocks; nil is silence.
+	Logger *slog.Logger
+}
+
+const (
+	defaultCutBytes   = 64 << 20
+	defaultMaxWaiting = 4
+
+	// maxValue bounds a value, and maxRecord an Append: the log's records are read whole at replay.
+	maxValue  = 256 << 20
+	maxRecord = 512 << 20
+)
+
+func (o Options) withDefaults() Options {
+	if o.CutBytes <= 0 {
+		o.CutBytes = defaultCutBytes
+	}
+	if o.MaxWaiting <= 0 {
+		o.MaxWaiting = defaultMaxWaiting
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

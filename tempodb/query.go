@@ -1,0 +1,313 @@
+package tempodb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/index"
+)
+
+// ErrNotFound is returned for a key under which nothing is stored.
+var ErrNotFound = errors.New("key not found")
+
+// acquire returns the current view; its heads stay until release.
+func (db *DB) acquire() (*view, error) {
+	for {
+		if db.closed.Load() {
+			return nil, ErrClosed
+		}
+		v := db.view.Load()
+		acquired := 0
+		for _, h := range v.heads {
+			if !h.acquire() {
+				break
+			}
+			acquired++
+		}
+		if acquired == len(v.heads) {
+			return v, nil
+		}
+		// A head became a block since the view was loaded: there is a newer one.
+		for _, h := range v.heads[:acquired] {
+			h.release()
+		}
+	}
+}
+
+func (v *view) release() {
+	for _, h := range v.heads {
+		h.release()
+	}
+}
+
+// Get appends the value of key to dst: the merge of all that was appended under it. It returns ErrNotFound, or what could be read with a *PartialError.
+func (db *DB) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) {
+	v, err := db.acquire()
+	if err != nil {
+		return dst, err
+	}
+	defer v.release()
+	return db.get(ctx, v, dst, key)
+}
+
+func (db *DB) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, error) {
+	var missing partial
+	var values [][]byte
+	for _, b := range v.blocks {
+		value, found, err := b.Get(ctx, nil, key)
+		if err != nil {
+			if ctx.Err() != nil {
+				return dst, ctx.Err()
+			}
+			missing.add(err)
+		}
+		if found && err == nil {
+			values = append(values, value)
+		}
+	}
+	inBlocks := len(values)
+	for _, h := range v.heads {
+		var err error
+		if values, err = h.appendValues(values, key); err != nil {
+			missing.add(err)
+		}
+	}
+	switch {
+	case len(values) == 0 && missing.err() == nil:
+		return dst, ErrNotFound
+	case len(values) == 0:
+		return dst, missing.err()
+	case len(values) == 1 && inBlocks == 1:
+		// A block holds merged values.
+		return append(dst, values[0]...), missing.err()
+	}
+	dst, err := db.opts.Codec.Merge(dst, values...)
+	if err != nil {
+		return dst, err
+	}
+	return dst, missing.err()
+}
+
+// Search returns the keys that q asks for, newest first; each part of the database is asked only where it may add to the answer. What could be
+// read comes with a *PartialError.
+func (db *DB) Search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
+	v, err := db.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	var missing partial
+	var hits []index.Hit
+	for i := len(v.heads) - 1; i >= 0; i-- {
+		more, err := v.heads[i].search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		hits = index.MergeHits(q.Limit, hits, more)
+	}
+	blocks := slices.Clone(v.blocks)
+	slices.SortFunc(blocks, func(a, b *block.Block) int {
+		return -cmpInt64(a.Meta().MaxStart, b.Meta().MaxStart)
+	})
+	for _, b := range blocks {
+		m := b.Meta()
+		if m.Rows == 0 || !q.Start.Overlaps(index.Range{Min: m.MinStart, Max: m.MaxStart}) {
+			continue
+		}
+		if q.Limit > 0 && len(hits) == q.Limit && hits[q.Limit-1].Start > m.MaxStart {
+			break // what follows is older still
+		}
+		more, err := b.Search(ctx, q)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			missing.add(err)
+			continue
+		}
+		hits = index.MergeHits(q.Limit, hits, more)
+	}
+	return hits, missing.err()
+}
+
+func cmpInt64(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// Terms returns the values of field that begin with prefix, ascending, each once. What could be read comes with a *PartialError.
+func (db *DB) Terms(ctx context.Context, field, prefix []byte) ([]string, error) {
+	v, err := db.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	var missing partial
+	seen := make(map[string]struct{})
+	note := func(value []byte) bool {
+		if _, again := seen[string(value)]; !again {
+			seen[string(value)] = struct{}{}
+		}
+		return true
+	}
+	for _, h := range v.heads {
+		h.terms(field, prefix, note)
+	}
+	for _, b := range v.blocks {
+		if err := b.Terms(ctx, field, prefix, note); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			missing.add(err)
+		}
+	}
+	values := make([]string, 0, len(seen))
+	for value := range seen {
+		values = append(values, value)
+	}
+	slices.Sort(values)
+	return values, missing.err()
+}
+
+// Summary appends the summary of key's value to dst. It reads no value where one block has all of it.
+func (db *DB) Summary(ctx context.Context, dst []byte, key Key) ([]byte, error) {
+	v, err := db.acquire()
+	if err != nil {
+		return dst, err
+	}
+	defer v.release()
+	recent := slices.ContainsFunc(v.heads, func(h *head) bool { return h.contains(key) })
+	found := 0
+	var summary []byte
+	if !recent {
+		for _, b := range v.blocks {
+			more, known, err := b.Summary(ctx, summary[:0], key)
+			if err != nil {
+				found = 0 // the value tells, and says what is missing
+				break
+			}
+			if known {
+				summary = more
+				found++
+			}
+		}
+	}
+	if found == 1 {
+		return append(dst, summary...), nil
+	}
+	value, err := db.get(ctx, v, nil, key)
+	if err != nil {
+		return dst, err
+	}
+	return db.opts.Codec.Summarize(dst, value)
+}
+
+// EachSummary calls fn with the summary of every key that has a row whose start lies in starts, in ascending order of keys, until fn returns an error,
+// which it returns. The summary is valid during the call.
+func (db *DB) EachSummary(ctx context.Context, starts index.Range, fn func(key Key, summary []byte) error) error {
+	v, err := db.acquire()
+	if err != nil {
+		return err
+	}
+	defer v.release()
+	var missing partial
+	var sources []*cursor
+	defer func() {
+		for _, c := range sources {
+			c.stop()
+		}
+	}()
+	for _, h := range v.heads {
+		wanted, err := keysWithin(starts, h.starts(), func(q *index.Query) ([]index.Hit, error) { return h.search(ctx, q) })
+		if err != nil {
+			return err
+		}
+		sources = append(sources, newCursor(wanted, func(yield func(Key, []byte) bool) error {
+			for _, key := range h.sortedKeys() {
+				if !yield(key, nil) {
+					break
+				}
+			}
+			return nil
+		}))
+	}
+	for _, b := range v.blocks {
+		m := b.Meta()
+		wanted, err := keysWithin(starts, index.Range{Min: m.MinStart, Max: m.MaxStart}, func(q *index.Query) ([]index.Hit, error) { return b.Search(ctx, q) })
+		if err != nil {
+			missing.add(err)
+			continue
+		}
+		sources = append(sources, newCursor(wanted, func(yield func(Key, []byte) bool) error {
+			return b.ScanSummaries(ctx, Key{}, func(key Key, summary []byte) (bool, error) { return yield(key, summary), nil })
+		}))
+	}
+	var summary []byte
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		key, from := least(sources)
+		if len(from) == 0 {
+			break
+		}
+		wanted := slices.ContainsFunc(from, func(c *cursor) bool { return c.wanted == nil || c.wanted[key] })
+		if wanted {
+			summary = summary[:0]
+			if len(from) == 1 && from[0].summary != nil {
+				summary = append(summary, from[0].summary...)
+			} else {
+				value, err := db.get(ctx, v, nil, key)
+				if err != nil {
+					missing.add(err)
+				}
+				if len(value) > 0 {
+					if summary, err = db.opts.Codec.Summarize(summary, value); err != nil {
+						return err
+					}
+				}
+			}
+			if len(summary) > 0 {
+				if err := fn(key, summary); err != nil {
+					return err
+				}
+			}
+		}
+		for _, c := range from {
+			c.next()
+		}
+	}
+	for _, c := range sources {
+		if c.err != nil {
+			missing.add(c.err)
+		}
+	}
+	return missing.err()
+}
+
+// keysWithin returns the keys of a part that have a row in starts, or nil if all of them have: if the part's rows all start within.
+func keysWithin(starts, of index.Range, search func(*index.Query) ([]index.Hit, error)) (map[Key]bool, error) {
+	if starts.Min <= of.Min && of.Max <= starts.Max {
+		return nil, nil
+	}
+	wanted := make(map[Key]bool)
+	if !starts.Overlaps(of) {
+		return wanted, nil
+	}
+	hits, err := search(&index.Query{Start: starts, Duration: index.Everything})
+	for _, hit := range hits {
+		wanted[hit.Key] = true
+	}
+	return wanted, err
+}
+
+func compareKeys(a, b Key) int { return bytes.Compare(a[:], b[:]) }

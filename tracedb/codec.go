@@ -1,0 +1,21 @@
+package tracedb
+
+import (
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/index"
+	"github.com/jaeger-tempo/tempo/trace"
+)
+
+// Codec tells TempoDB what a trace is: a value is OTLP TracesData of one trace, a row is a span.
+type Codec struct{}
+
+var _ tempodb.Codec = Codec{}
+
+// Merge merges pieces of a trace; see trace.Merge.
+func (Codec) Merge(dst []byte, values ...[]byte) ([]byte, error) { return trace.Merge(dst, values...) }
+
+// Index lists the spans with what they can be found by; see trace.Index.
+func (Codec) Index(value []byte, s index.Sink) error { return trace.Index(value, s) }
+
+// Summarize appends a trace.Summary.
+func (Codec) Summarize(dst, value []byte) ([]byte, error) { return trace.AppendSummary(dst, value) }

@@ -1,0 +1,6 @@
+// Package tracedb keeps traces in TempoDB: one database a tenant, all of one process's.
+//
+// It is where the two halves meet that know nothing of each other: package trace knows what a span is, package tempodb how values are
+// kept. Codec is the first as the second wants it. Store opens and creates the databases of tenants; the write path appends
+// to them and the read path asks them.
+package tracedb

@@ -1,0 +1,184 @@
+package tracedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/wal"
+)
+
+// Options of a Store. Dir and Bucket are required.
+type Options struct {
+	// Dir holds a folder for each tenant's log. It must be this process's alone.
+	Dir string
+	// Bucket holds a folder for each tenant's blocks.
+	Bucket backend.Bucket
+	// Sync and SyncEvery say when a write is acknowledged; see tempodb.Options.
+	Sync      wal.Sync
+	SyncEvery time.Duration
+	// CutBytes and CutAge say when recent data becomes a block; see tempodb.Options.
+	CutBytes int64
+	CutAge   time.Duration
+	// Logger is told of what goes wrong; nil is silence.
+	Logger *slog.Logger
+}
+
+// maxTenants bounds what names in requests can make a process open.
+const maxTenants = 10_000
+
+// ErrClosed is returned by a Store after Close.
+var ErrClosed = errors.New("store is closed")
+
+// TenantError refuses a tenant. The reason names it.
+type TenantError struct{ Tenant, Reason string }
+
+// Error names the tenant and says what is wrong with it.
+func (e *TenantError) Error() string { return e.Reason }
+
+// Store holds the databases of all tenants. Its methods may be called concurrently.
+type Store struct {
+	opts Options
+
+	mu     sync.RWMutex
+	dbs    map[string]*tempodb.DB
+	closed bool
+}
+
+// Open opens the databases of all tenants that have a log in dir or blocks in the bucket. When it returns, all of them have
+// replayed their logs.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{opts: o, dbs: make(map[string]*tempodb.DB)}
+	tenants := make(map[string]struct{})
+	entries, err := os.ReadDir(o.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			tenants[e.Name()] = struct{}{}
+		}
+	}
+	err = o.Bucket.List(ctx, "", func(name string) error {
+		if tenant, folder := strings.CutSuffix(name, "/"); folder {
+			tenants[tenant] = struct{}{}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open store: list tenants: %w", err)
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(tenants)) {
+		if validTenant(tenant) != nil {
+			o.Logger.Warn("folder is no tenant's and is left alone", "folder", tenant)
+			continue
+		}
+		if _, err := s.create(ctx, tenant); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// validTenant refuses names that are no safe names of folders in every object store.
+func validTenant(tenant string) error {
+	if err := block.CheckTenant(tenant); err != nil {
+		return &TenantError{tenant, err.Error()}
+	}
+	return nil
+}
+
+// Tenant returns the database of tenant, or nil if it has none: if nothing was ever written for it.
+func (s *Store) Tenant(tenant string) (*tempodb.DB, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if db := s.dbs[tenant]; db != nil {
+		return db, nil
+	}
+	return nil, validTenant(tenant)
+}
+
+// Create returns the database of tenant, and makes one if it has none.
+func (s *Store) Create(ctx context.Context, tenant string) (*tempodb.DB, error) {
+	db, err := s.Tenant(tenant)
+	if db != nil || err != nil {
+		return db, err
+	}
+	return s.create(ctx, tenant)
+}
+
+func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if db := s.dbs[tenant]; db != nil {
+		return db, nil
+	}
+	if len(s.dbs) >= maxTenants {
+		return nil, &TenantError{tenant, fmt.Sprintf("tenant %q is new and this store has %d tenants already, which is the most it takes", tenant, maxTenants)}
+	}
+	db, err := tempodb.Open(ctx, tempodb.Options{
+		Dir:       filepath.Join(s.opts.Dir, tenant),
+		Bucket:    s.opts.Bucket,
+		Name:      tenant,
+		Codec:     Codec{},
+		Sync:      s.opts.Sync,
+		SyncEvery: s.opts.SyncEvery,
+		CutBytes:  s.opts.CutBytes,
+		CutAge:    s.opts.CutAge,
+		Logger:    s.opts.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.dbs[tenant] = db
+	return db, nil
+}
+
+// Each calls fn with every tenant's database, in the order of names.
+func (s *Store) Each(fn func(tenant string, db *tempodb.DB)) {
+	s.mu.RLock()
+	dbs := maps.Clone(s.dbs)
+	s.mu.RUnlock()
+	for _, tenant := range slices.Sorted(maps.Keys(dbs)) {
+		fn(tenant, dbs[tenant])
+	}
+}
+
+// Cut writes everything that was written before the call as blocks.
+func (s *Store) Cut(ctx context.Context) error {
+	var errs []error
+	s.Each(func(_ string, db *tempodb.DB) { errs = append(errs, db.Cut(ctx)) })
+	return errors.Join(errs...)
+}
+
+// Close closes all databases; see tempodb.DB.Close.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	var errs []error
+	for _, db := range s.dbs {
+		errs = append(errs, db.Close())
+	}
+	return errors.Join(errs...)
+}

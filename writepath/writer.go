@@ -1,0 +1,59 @@
+package writepath
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/tracedb"
+)
+
+// Writer writes to a store. It may be used concurrently.
+type Writer struct {
+	store *tracedb.Store
+	batch sync.Pool
+}
+
+// batch is the memory of one Write.
+type batch struct {
+	splitter trace.Splitter
+	entries  []tempodb.Entry
+}
+
+// NewWriter returns a Writer to store.
+func NewWriter(store *tracedb.Store) *Writer {
+	return &Writer{store: store, batch: sync.Pool{New: func() any { return new(batch) }}}
+}
+
+// Write stores the spans of an OTLP export request (or TracesData, which has the same form) for tenant. When it returns without an
+// error the spans are durable and readable, except those that Rejected counts, which were refused each for what is wrong with it.
+//
+// A *trace.WireError says that otlp is no such message, a *tracedb.TenantError that the tenant can't be; both times nothing
+// was stored. After any other error spans may be stored or not, and may be sent again: what is stored twice is answered once.
+// The Writer keeps nothing of otlp.
+func (w *Writer) Write(ctx context.Context, tenant string, otlp []byte) (trace.Rejected, error) {
+	b := w.batch.Get().(*batch)
+	defer w.batch.Put(b)
+	fragments, rejected, err := b.splitter.Split(otlp)
+	if err != nil {
+		return trace.Rejected{}, err
+	}
+	if len(fragments) == 0 {
+		return rejected, nil
+	}
+	b.entries = b.entries[:0]
+	for _, f := range fragments {
+		b.entries = append(b.entries, tempodb.Entry{Key: f.TraceID, Value: f.Data})
+	}
+	defer clear(b.entries) // they may point into otlp
+	db, err := w.store.Create(ctx, tenant)
+	if err != nil {
+		return trace.Rejected{}, fmt.Errorf("write spans: %w", err)
+	}
+	if err := db.Append(ctx, b.entries); err != nil {
+		return trace.Rejected{}, fmt.Errorf("write spans: %w", err)
+	}
+	return rejected, nil
+}
