@@ -50,7 +50,7 @@ type scanResult struct {
 	version uint32
 	records int64
 	bytes   int64
-	end     int64 // of the last record
+	end     int64 // of the last record with a payload
 	damages []Damage
 }
 
@@ -144,8 +144,8 @@ func (s *scanner) records(res *scanResult, fn func(int64, []byte) error) error {
 			}
 			res.records++
 			res.bytes += int64(h.length)
+			res.end = end
 		}
-		res.end = end
 		off = end
 	}
 	if off < s.size {
