@@ -77,7 +77,7 @@ func (a jaegerAPI) get(ctx context.Context, path string) ([]byte, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", path, response.Status, body)
+		err = fmt.Errorf("%s: %s: %s", path, response.Status, strings.TrimSpace(string(body)))
 	}
 	return body, err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,17 +77,16 @@ func startJaeger(o options) (*jaeger, error) {
 	return j, nil
 }
 
-// copyLog copies Jaeger's log to a file, and its warnings and errors to the user's screen too.
+// copyLog copies Jaeger's log to a file, and its warnings and errors, in short, to the user's screen too.
 func copyLog(from io.Reader, file io.Writer) {
 	lines := bufio.NewReader(from)
+	last := ""
 	for {
 		line, err := lines.ReadBytes('\n')
 		_, _ = file.Write(line) // A log that cannot be written is no reason to end.
-		for _, mark := range []string{`"level":"warn"`, `"level":"error"`, `"level":"fatal"`, "[WARN]", "[ERROR]"} {
-			if bytes.Contains(line, []byte(mark)) {
-				fmt.Printf("jaeger: %s", line)
-				break
-			}
+		if text := warning(line); text != "" && text != last {
+			fmt.Println("jaeger:", text)
+			last = text
 		}
 		if err != nil {
 			return
@@ -94,12 +94,32 @@ func copyLog(from io.Reader, file io.Writer) {
 	}
 }
 
+// warning returns what the user should see of a line of Jaeger's log, or "": Jaeger writes JSON, and lines of the
+// plugin as hclog does.
+func warning(line []byte) string {
+	var entry struct{ Level, Msg, Error string }
+	if json.Unmarshal(line, &entry) != nil {
+		if bytes.Contains(line, []byte("[WARN]")) || bytes.Contains(line, []byte("[ERROR]")) {
+			return strings.TrimSpace(string(line))
+		}
+		return ""
+	}
+	switch entry.Level {
+	case "warn", "error", "fatal", "panic":
+		return strings.TrimSuffix(entry.Level+": "+entry.Msg+": "+entry.Error, ": ")
+	}
+	return ""
+}
+
 // endError says why Jaeger ended by itself, with the last lines of its log. Only after j.ended.
 func (j *jaeger) endError() error {
 	text, _ := os.ReadFile(j.log.Name())
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), 300)] // without stack traces
+	}
 	return fmt.Errorf("all-in-one ended by itself (%v); the end of %s:\n  %s", j.err, j.log.Name(),
-		strings.Join(lines[max(0, len(lines)-8):], "\n  "))
+		strings.Join(lines[max(0, len(lines)-5):], "\n  "))
 }
 
 // stop ends Jaeger as an orderly shutdown does, and whatever is left of its process group by force.
