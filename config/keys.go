@@ -75,7 +75,7 @@ var keys = []Key{
 	},
 	{
 		Name: "tenancy.default",
-		Type: "letters, digits, `-`, `_`, `.`, `~`; at most 150, not starting with a dot",
+		Type: "letters, digits, `-`, `_`, `.`; at most 150, not starting with a dot",
 		Doc:  "The tenant of reads and writes that name none. Changing it does not move the data written under the old name.",
 		field: func(c *Config) value {
 			return tenant{&c.Tenancy.Default}

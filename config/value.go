@@ -146,7 +146,7 @@ type tenant struct{ p *string }
 
 func (v tenant) String() string { return *v.p }
 
-// set accepts what can be the name of a folder in every object store.
+// set accepts what can be the name of a folder in every object store, without the ~ that marks archives.
 func (v tenant) set(text string) error {
 	if text == "" {
 		return errors.New("is empty: name a tenant")
@@ -158,9 +158,9 @@ func (v tenant) set(text string) error {
 		return fmt.Errorf("%q begins with a dot", text)
 	}
 	for _, r := range text {
-		ok := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.~", r)
+		ok := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
 		if !ok {
-			return fmt.Errorf("%q has the character %q: take letters, digits, - _ . and ~", text, r)
+			return fmt.Errorf("%q has the character %q: take letters, digits, - _ and .", text, r)
 		}
 	}
 	*v.p = text
