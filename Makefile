@@ -61,6 +61,10 @@ chaos: build ## kill -9 the plugin under load 500 times, look for every acknowle
 	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
 
+.PHONY: bench
+bench: need-go ## the table of numbers beside their goals (BENCH="-traces 2000" for a quick look)
+	@$(GO) run ./bench $(BENCH)
+
 .PHONY: clean
 clean: ## remove bin/ (not the traces in tempo-data/)
 	rm -rf $(BIN)

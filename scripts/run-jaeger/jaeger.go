@@ -106,7 +106,8 @@ func warning(line []byte) string {
 	}
 	switch entry.Level {
 	case "warn", "error", "fatal", "panic":
-		return strings.TrimSuffix(entry.Level+": "+entry.Msg+": "+entry.Error, ": ")
+		first, _, _ := strings.Cut(entry.Error, "\n")
+		return strings.TrimSuffix(entry.Level+": "+entry.Msg+": "+first, ": ")
 	}
 	return ""
 }
