@@ -1,0 +1,110 @@
+package plugin
+
+import (
+	"context"
+	"time"
+
+	_ "github.com/jaegertracing/jaeger/pkg/gogocodec" // messages of storage_v1 need it on both sides
+	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
+	"google.golang.org/grpc"
+
+	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/trace"
+)
+
+// Writer makes spans durable. writepath.Writer is one.
+type Writer interface {
+	// Write returns when the spans of an OTLP TracesData message are durable and readable. It keeps
+	// nothing of otlp. Spans that it refuses are counted and explained.
+	Write(ctx context.Context, tenant string, otlp []byte) (trace.Rejected, error)
+}
+
+// Reader answers questions about a tenant's traces. readpath.Reader is one.
+type Reader interface {
+	// Trace returns all spans of a trace as TracesData, or readpath.ErrTraceNotFound.
+	Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error)
+	FindTraceIDs(ctx context.Context, tenant string, q *readpath.Query) ([]trace.ID, error)
+	// FindTraces calls yield with each trace found, whole; data is valid until yield returns. It stops
+	// at yield's first error and returns it.
+	FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, data []byte) error) error
+	// Services returns the names of all services, sorted.
+	Services(ctx context.Context, tenant string) ([]string, error)
+	// Operations returns those of a service, sorted; of all kinds where kind is nil.
+	Operations(ctx context.Context, tenant, service string, kind *trace.Kind) ([]readpath.Operation, error)
+	Dependencies(ctx context.Context, tenant string, start, end time.Time) ([]readpath.Dependency, error)
+}
+
+// DefaultTenant owns all traces where nothing says otherwise.
+const DefaultTenant = "single-tenant"
+
+// ArchiveTenant is the tenant that holds the archived traces of a tenant.
+func ArchiveTenant(tenant string) string { return tenant + "~archive" }
+
+// What GetOperations calls spans without a kind.
+const (
+	// UnspecifiedKind is what Jaeger's clients up to v1.64 expect, and so every one that loads plugins.
+	UnspecifiedKind = "unspecified"
+	// EmptyKind makes it the empty string, which clients from v1.65 on expect.
+	EmptyKind = "empty"
+)
+
+// Options are what Services are made of. Writer and Reader must be set.
+type Options struct {
+	Writer Writer
+	Reader Reader
+	// Tenant of all calls; DefaultTenant if empty.
+	Tenant string
+	// UnspecifiedKind is what GetOperations calls spans without a kind: UnspecifiedKind if empty, and
+	// the empty string for EmptyKind.
+	UnspecifiedKind string
+}
+
+// Services are the gRPC services of jaeger.storage.v1.
+type Services struct {
+	writer   Writer
+	reader   Reader
+	tenant   string
+	kindless string // span_kind of operations without a kind
+}
+
+// New makes services of a store.
+func New(o Options) *Services {
+	s := &Services{writer: o.Writer, reader: o.Reader, tenant: o.Tenant, kindless: o.UnspecifiedKind}
+	if s.tenant == "" {
+		s.tenant = DefaultTenant
+	}
+	switch s.kindless {
+	case "":
+		s.kindless = UnspecifiedKind
+	case EmptyKind:
+		s.kindless = ""
+	}
+	return s
+}
+
+// RegisterPlugin registers the services one by one. It leaves out gRPC's health service, which
+// go-plugin registers itself, and the streaming writer, as Capabilities says.
+func (s *Services) RegisterPlugin(server *grpc.Server) {
+	storage_v1.RegisterSpanWriterPluginServer(server, spanWriter{s})
+	storage_v1.RegisterSpanReaderPluginServer(server, spanReader{s})
+	storage_v1.RegisterDependenciesReaderPluginServer(server, spanReader{s})
+	storage_v1.RegisterArchiveSpanWriterPluginServer(server, spanWriter{s})
+	storage_v1.RegisterArchiveSpanReaderPluginServer(server, spanReader{s})
+	storage_v1.RegisterPluginCapabilitiesServer(server, capabilities{})
+}
+
+// tenantOf is the one place that says whose data a call is about.
+func (s *Services) tenantOf(context.Context) (string, error) { return s.tenant, nil }
+
+// archiveOf is tenantOf for calls that are about archived traces.
+func (s *Services) archiveOf(ctx context.Context) (string, error) {
+	tenant, err := s.tenantOf(ctx)
+	return ArchiveTenant(tenant), err
+}
+
+// capabilities answers calls that bear no tenant.
+type capabilities struct{}
+
+func (capabilities) Capabilities(context.Context, *storage_v1.CapabilitiesRequest) (*storage_v1.CapabilitiesResponse, error) {
+	return &storage_v1.CapabilitiesResponse{ArchiveSpanReader: true, ArchiveSpanWriter: true}, nil
+}
