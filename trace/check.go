@@ -182,6 +182,9 @@ func (c *checker) keyValue(b []byte, i, depth int) (next int) {
 	if end < 0 {
 		return end
 	}
+	if key, value, ok := plainString(b[:end], i); ok && validUTF8(key) && validUTF8(value) {
+		return end
+	}
 	for b = b[:end]; uint(i) < uint(len(b)); {
 		var tag uint32
 		tag, i = readTag(b, i)

@@ -11,6 +11,10 @@ import (
 // are no terms.
 const internalPrefix = "@jaeger@"
 
+func isInternal(key []byte) bool {
+	return len(key) >= len(internalPrefix) && string(key[:len(internalPrefix)]) == internalPrefix
+}
+
 // Index lists the groups, terms and rows of data to s: a row for each span, in the order of the spans. It
 // returns a *WireError for bytes that are not OTLP; s may then have been shown what stands before them.
 //
@@ -335,8 +339,15 @@ func (ix *indexer) event(b []byte, i int) (next int) {
 
 // attribute lists the terms of the attribute b[i:] and returns its key.
 func (ix *indexer) attribute(b []byte, i int, space byte) (key []byte, next int) {
+	if key, value, ok := plainString(b, i); ok {
+		if !isInternal(key) {
+			ix.field = AppendField(ix.field[:0], key, space)
+			ix.put(ix.field, value)
+		}
+		return key, len(b)
+	}
 	key, r, next := readKeyValue(b, i)
-	if next < 0 || len(key) >= len(internalPrefix) && string(key[:len(internalPrefix)]) == internalPrefix {
+	if next < 0 || isInternal(key) {
 		return key, next
 	}
 	v, next := readAnyValue(r.b, r.i)

@@ -148,6 +148,9 @@ func readID(b []byte, i int) (id uint64, next int) {
 
 // tellsError reports whether the attribute b[i:] tells of an error, as Jaeger's tag does.
 func tellsError(b []byte, i int) (_ bool, next int) {
+	if key, value, ok := plainString(b, i); ok {
+		return string(key) == "error" && string(value) == "true", len(b)
+	}
 	key, r, next := readKeyValue(b, i)
 	if next < 0 || string(key) != "error" {
 		return false, next

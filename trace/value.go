@@ -32,6 +32,26 @@ func (r region) join(b []byte, start, end int) region {
 	return r
 }
 
+// plainString reads the attribute b[i:] if its value is a short string and it is written as every
+// protobuf library writes it: key first, no field twice. This is what most attributes are, and much quicker
+// than readKeyValue and readAnyValue.
+func plainString(b []byte, i int) (key, value []byte, ok bool) {
+	m := b[i:]
+	if len(m) < 6 || m[0] != 1<<3|typeLen || m[1] >= 0x80 {
+		return nil, nil, false
+	}
+	end := 2 + int(m[1])
+	if len(m) < end+4 {
+		return nil, nil, false
+	}
+	v := m[end:]
+	if v[0] != 2<<3|typeLen || v[1] >= 0x80 || int(v[1]) != len(v)-2 ||
+		v[2] != valueString<<3|typeLen || int(v[3]) != len(v)-4 {
+		return nil, nil, false
+	}
+	return m[2:end], v[4:], true
+}
+
 // readKeyValue reads the attribute b[i:], not what is in its value.
 func readKeyValue(b []byte, i int) (key []byte, value region, next int) {
 	for uint(i) < uint(len(b)) {
