@@ -4,15 +4,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // footer is what a reader keeps of a search object: some 40 bytes for each 4,096 rows.
 type footer struct {
-	rows, owners, groups uint64
-	terms                page.Root
-	chunks               []chunkInfo
+	rows, owners, classes uint64
+	terms                 page.Root
+	stripes               []page.Ref // pages of classes: stripe i has the rows from i×stripeRows on
+	chunks                []chunkInfo
 }
 
 // chunkInfo tells where a page of columns is and what lies in it. Chunk i has the rows from i×chunkRows on.
@@ -23,19 +25,24 @@ type chunkInfo struct {
 
 // append encodes f:
 //
-//	uvarint version, rows, owners, groups; root of the term table; uvarint chunks
+//	uvarint version, rows, owners, classes; root of the term table
+//	uvarint offset of the first page of classes
+//	per stripe: uvarint length of its page of classes
 //	per chunk: uvarint length, varint least start, uvarint greatest minus least, the same of durations
 //
-// The first chunk begins at an offset that stands before the chunks (uvarint); the others follow without a gap.
+// Pages of classes follow each other without a gap, and pages of columns follow them so. The number of stripes and
+// of chunks follows from the number of rows.
 func (f *footer) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, objectVersion)
 	dst = binary.AppendUvarint(dst, f.rows)
 	dst = binary.AppendUvarint(dst, f.owners)
-	dst = binary.AppendUvarint(dst, f.groups)
+	dst = binary.AppendUvarint(dst, f.classes)
 	dst = page.AppendRoot(dst, f.terms)
-	dst = binary.AppendUvarint(dst, uint64(len(f.chunks)))
-	if len(f.chunks) > 0 {
-		dst = binary.AppendUvarint(dst, uint64(f.chunks[0].ref.Offset))
+	if len(f.stripes) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(f.stripes[0].Offset))
+	}
+	for _, ref := range f.stripes {
+		dst = binary.AppendUvarint(dst, uint64(ref.Length))
 	}
 	for _, c := range f.chunks {
 		dst = binary.AppendUvarint(dst, uint64(c.ref.Length))
@@ -73,7 +80,7 @@ func (f *footer) parse(b []byte, size int64) error {
 	if version := uvarint(); ok && version != objectVersion {
 		return fmt.Errorf("search object of version %d; this program reads version %d: use a newer one", version, objectVersion)
 	}
-	f.rows, f.owners, f.groups = uvarint(), uvarint(), uvarint()
+	f.rows, f.owners, f.classes = uvarint(), uvarint(), uvarint()
 	if !ok {
 		return errFooter
 	}
@@ -82,22 +89,30 @@ func (f *footer) parse(b []byte, size int64) error {
 		return err
 	}
 	f.terms, b = root, rest
-	n := uvarint()
-	if !ok || n > uint64(len(b)) || n != (f.rows+chunkRows-1)/chunkRows || f.owners > 1<<32 || f.groups > f.rows+1<<32 {
+	stripes, chunks := (f.rows+stripeRows-1)/stripeRows, (f.rows+chunkRows-1)/chunkRows
+	if f.rows > math.MaxUint32 || f.owners > math.MaxUint32 || f.classes > f.rows+math.MaxUint32 || stripes+chunks > uint64(len(b)) {
 		return errFooter
 	}
-	f.chunks = make([]chunkInfo, n)
 	offset := uint64(0)
-	if n > 0 {
+	if stripes > 0 {
 		offset = uvarint()
 	}
-	for i := range f.chunks {
+	next := func() page.Ref {
 		length := uvarint()
 		if !ok || offset > uint64(size) || length > uint64(size)-offset {
-			return errFooter
+			ok = false
+			return page.Ref{}
 		}
-		f.chunks[i] = chunkInfo{ref: page.Ref{Offset: int64(offset), Length: int64(length)}, starts: rng(), durations: rng()}
 		offset += length
+		return page.Ref{Offset: int64(offset - length), Length: int64(length)}
+	}
+	f.stripes = make([]page.Ref, stripes)
+	for i := range f.stripes {
+		f.stripes[i] = next()
+	}
+	f.chunks = make([]chunkInfo, chunks)
+	for i := range f.chunks {
+		f.chunks[i] = chunkInfo{ref: next(), starts: rng(), durations: rng()}
 	}
 	if !ok || len(b) != 0 {
 		return errFooter

@@ -139,7 +139,7 @@ func (m *Memory) Search(ctx context.Context, q *Query, key func(owner uint32) [1
 func (m *Memory) Terms(field, prefix []byte, fn func(value []byte) bool) {
 	var values [][]byte
 	for _, d := range []*dictionary{&m.terms, &m.shared} {
-		d.eachOf(field, func(t *term) {
+		d.eachOf(field, func(_ uint32, t *term) {
 			if value := d.value(t); bytes.HasPrefix(value, prefix) {
 				values = append(values, value)
 			}
@@ -169,12 +169,12 @@ func (l memoryLeaves) addLeaf(leaf *Expr, dst rowSet) error {
 		}
 		return nil
 	}
-	m.terms.eachOf(leaf.Field, func(t *term) {
+	m.terms.eachOf(leaf.Field, func(_ uint32, t *term) {
 		if leaf.accepts(m.terms.value(t)) {
 			t.each(m.pool, addRow)
 		}
 	})
-	m.shared.eachOf(leaf.Field, func(t *term) {
+	m.shared.eachOf(leaf.Field, func(_ uint32, t *term) {
 		if leaf.accepts(m.shared.value(t)) {
 			t.each(m.pool, addGroup)
 		}
@@ -294,13 +294,13 @@ func (d *dictionary) grow() {
 	}
 }
 
-// eachOf calls fn with every term of field, the latest first.
-func (d *dictionary) eachOf(field []byte, fn func(*term)) {
+// eachOf calls fn with every term of field and its ordinal, the latest first.
+func (d *dictionary) eachOf(field []byte, fn func(ordinal uint32, t *term)) {
 	f, known := d.fields[string(field)]
 	if !known {
 		return
 	}
 	for at := d.latest[f]; at != 0; at = d.terms[at-1].prior {
-		fn(&d.terms[at-1])
+		fn(at-1, &d.terms[at-1])
 	}
 }

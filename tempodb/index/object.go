@@ -92,7 +92,7 @@ func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) {
 		return nil, err
 	}
 	best := newNewest(q.Limit)
-	s := &search{o: o, ctx: ctx, lists: make(map[string]*stripes), wide: make(map[*Expr]map[uint32]rowSet)}
+	s := &search{o: o, ctx: ctx, lists: make(map[string]*stripes), wide: make(map[*Expr]*wideLeaf)}
 	for stripe := uint32(0); int64(stripe)*stripeRows < int64(o.rows); stripe++ {
 		first := int(stripe) * (stripeRows / chunkRows)
 		last := min(first+stripeRows/chunkRows, len(o.chunks))
@@ -145,16 +145,25 @@ type search struct {
 	ctx    context.Context
 	stripe uint32 // being evaluated
 
-	lists map[string]*stripes         // postings, by the key of their records without stripe
-	wide  map[*Expr]map[uint32]rowSet // rows of prefix and match leaves, by stripe
+	lists map[string]*stripes // postings, by the key of their records without stripe
+	wide  map[*Expr]*wideLeaf // rows of prefix and match leaves
 
-	chunk   chunk
-	content []byte
+	chunk    chunk
+	of       []uint32 // the classes of the rows of stripe ofStripe-1
+	ofStripe uint32
+	content  []byte
 }
 
-// rows returns the number of rows in the stripe.
-func (s *search) rows() int {
-	return int(min(s.o.footer.rows-uint64(s.stripe)*stripeRows, stripeRows))
+// rows returns the number of rows in the current stripe.
+func (s *search) rows() int { return s.o.rowsOf(s.stripe) }
+
+// rowsOf returns the number of rows in a stripe: none if there is no such stripe.
+func (o *Object) rowsOf(stripe uint32) int {
+	begin := uint64(stripe) * stripeRows
+	if begin >= o.footer.rows {
+		return 0
+	}
+	return int(min(o.footer.rows-begin, stripeRows))
 }
 
 // columns reads the columns of chunk i.
@@ -196,45 +205,66 @@ func (s *search) addLeaf(leaf *Expr, dst rowSet) error {
 	if leaf.Op != OpEqual {
 		return s.addWide(leaf, dst)
 	}
-	list, err := s.addRows(appendValueKey(appendFieldKey(nil, leaf.Field), leaf.Value), dst)
-	if err != nil {
-		return err
-	}
-	return eachGroup(list.groups, s.o.groups, func(group uint32) error { return s.addGroup(group, dst) })
-}
-
-// addGroup adds the rows of a group.
-func (s *search) addGroup(group uint32, dst rowSet) error {
-	_, err := s.addRows(appendGroupStem(nil, group), dst)
-	return err
-}
-
-// addRows adds the rows listed in the records whose keys begin with stem, and returns all that is known of them.
-func (s *search) addRows(stem []byte, dst rowSet) (*stripes, error) {
+	stem := appendValueKey(appendFieldKey(nil, leaf.Field), leaf.Value)
 	list, known := s.lists[string(stem)]
 	if !known {
 		list = &stripes{stem: stem, rows: make(map[uint32][]byte)}
 		s.lists[string(stem)] = list
 	}
 	if err := list.load(s); err != nil {
-		return nil, err
+		return err
 	}
 	if rows, any := list.rows[s.stripe]; any {
 		if err := addRowList(dst, rows, s.rows()); err != nil {
-			return nil, corrupt(s.o.r, fmt.Sprintf("postings of %q", stem), 0, err.Error())
+			return corrupt(s.o.r, fmt.Sprintf("postings of %q", stem), 0, err.Error())
 		}
 	}
-	return list, nil
+	return s.addClasses(list.classes, dst)
+}
+
+// addClasses adds the rows of the current stripe that are of the classes in set; of none if it is nil.
+func (s *search) addClasses(set rowSet, dst rowSet) error {
+	if set == nil {
+		return nil
+	}
+	if s.ofStripe != s.stripe+1 {
+		ref := s.o.footer.stripes[s.stripe]
+		var err error
+		if s.content, err = page.Read(s.content[:0], s.o.r, ref); err != nil {
+			return err
+		}
+		if s.of, err = parseClassColumn(s.of, s.content, s.rows(), s.o.classes); err != nil {
+			return corrupt(s.o.r, "page of classes", ref.Offset, err.Error())
+		}
+		s.ofStripe = s.stripe + 1
+	}
+	for word := range dst {
+		of := s.of[word<<6 : min(word<<6+64, len(s.of))]
+		var w uint64
+		for i, class := range of {
+			w |= set[class>>6] >> (class & 63) & 1 << i
+		}
+		dst[word] |= w
+	}
+	return nil
+}
+
+// parseClasses adds an encoded list of classes to set, which it makes if it is nil.
+func (s *search) parseClasses(set rowSet, list []byte) (rowSet, error) {
+	if set == nil {
+		set = newRowSet(int(s.o.classes))
+	}
+	return set, eachClass(list, s.o.classes, func(class uint32) { set.add(class) })
 }
 
 // stripes are the postings of one term, read as far as they were wanted.
 type stripes struct {
-	stem   []byte
-	groups []byte            // encoded
-	rows   map[uint32][]byte // encoded, by stripe
-	begun  bool
-	done   bool   // nothing is left to read
-	until  uint32 // if not done: the stripes below were read
+	stem    []byte
+	classes rowSet            // nil: none
+	rows    map[uint32][]byte // encoded, by stripe
+	begun   bool
+	done    bool   // nothing is left to read
+	until   uint32 // if not done: the stripes below were read
 }
 
 // readAhead is how many stripes are read at once. More than one, since they are neighbours and often in
@@ -250,9 +280,9 @@ func (l *stripes) load(s *search) error {
 	if l.begun {
 		from = appendStripe(from, s.stripe)
 	} else {
-		from = appendGroups(from) // stands before all stripes
+		from = appendClasses(from) // stands before all stripes
 		if s.stripe > 0 {
-			// The stripes before were out of the query's time: only the groups are wanted of what is there.
+			// The stripes before were out of the query's time: only the classes are wanted of what is there.
 			if err := l.scan(s, from, 1); err != nil || l.done {
 				return err
 			}
@@ -284,77 +314,59 @@ func (l *stripes) scan(s *search, from []byte, limit int) error {
 			return false, nil
 		}
 		limit--
-		if kind == kindGroups {
-			l.groups = bytes.Clone(value)
-		} else {
+		if kind == kindRows {
 			l.rows[stripe] = bytes.Clone(value)
+			return true, s.ctx.Err()
+		}
+		var err error
+		if l.classes, err = s.parseClasses(nil, value); err != nil {
+			return false, corrupt(s.o.r, fmt.Sprintf("classes of %q", l.stem), 0, err.Error())
 		}
 		return true, s.ctx.Err()
 	})
 }
 
+// wideLeaf is what the dictionary says of a leaf that many values may satisfy.
+type wideLeaf struct {
+	classes rowSet            // nil: none
+	rows    map[uint32]rowSet // by stripe
+}
+
 // addWide adds the rows of all values of the leaf's field that it accepts. The dictionary is read once,
 // at the first stripe, and the rows of all stripes are kept.
 func (s *search) addWide(leaf *Expr, dst rowSet) error {
-	sets, known := s.wide[leaf]
+	wide, known := s.wide[leaf]
 	if !known {
-		sets = make(map[uint32]rowSet)
-		if err := s.scanWide(leaf, sets); err != nil {
+		wide = &wideLeaf{rows: make(map[uint32]rowSet)}
+		if err := s.scanWide(leaf, wide); err != nil {
 			return err
 		}
-		s.wide[leaf] = sets
+		s.wide[leaf] = wide
 	}
-	if set, any := sets[s.stripe]; any {
-		dst.or(set[:len(dst)])
+	if rows, any := wide.rows[s.stripe]; any {
+		dst.or(rows)
 	}
-	return nil
+	return s.addClasses(wide.classes, dst)
 }
 
-func (s *search) scanWide(leaf *Expr, sets map[uint32]rowSet) error {
-	at := s.stripe
-	defer func() { s.stripe = at }()
-	set := func(stripe uint32) (rowSet, error) {
-		if uint64(stripe)*stripeRows >= s.o.footer.rows {
-			return nil, corrupt(s.o.r, "term table", 0, "a stripe has no rows")
+func (s *search) scanWide(leaf *Expr, wide *wideLeaf) error {
+	return s.eachRecord(leaf, func(kind byte, stripe uint32, list []byte) error {
+		var err error
+		if kind == kindClasses {
+			wide.classes, err = s.parseClasses(wide.classes, list)
+		} else if rows := s.o.rowsOf(stripe); rows == 0 {
+			err = errRowList
+		} else {
+			if wide.rows[stripe] == nil {
+				wide.rows[stripe] = newRowSet(rows)
+			}
+			err = addRowList(wide.rows[stripe], list, rows)
 		}
-		s.stripe = stripe
-		if sets[stripe] == nil {
-			sets[stripe] = newRowSet(s.rows())
-		}
-		return sets[stripe], nil
-	}
-	groups := make(map[uint32]struct{})
-	err := s.eachRecord(leaf, func(kind byte, stripe uint32, list []byte) error {
-		if kind == kindGroups {
-			return eachGroup(list, s.o.groups, func(group uint32) error {
-				groups[group] = struct{}{}
-				return nil
-			})
-		}
-		dst, err := set(stripe)
 		if err != nil {
-			return err
-		}
-		if err := addRowList(dst, list, s.rows()); err != nil {
 			return corrupt(s.o.r, fmt.Sprintf("postings of field %q", leaf.Field), 0, err.Error())
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for stripe := uint32(0); len(groups) > 0 && uint64(stripe)*stripeRows < s.o.footer.rows; stripe++ {
-		dst, err := set(stripe)
-		if err != nil {
-			return err
-		}
-		for group := range groups {
-			if err := s.addGroup(group, dst); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // eachRecord calls fn with every record of a value that leaf accepts.
@@ -423,6 +435,12 @@ func (o *Object) Check(ctx context.Context) error {
 			return err
 		}
 	}
+	for stripe := range o.footer.stripes {
+		s.stripe = uint32(stripe)
+		if err := s.addClasses(newRowSet(int(o.classes)), nil); err != nil {
+			return err
+		}
+	}
 	set := newRowSet(stripeRows)
 	return o.terms.Scan(nil, func(key, list []byte) (bool, error) {
 		length, n := binary.Uvarint(key)
@@ -430,15 +448,15 @@ func (o *Object) Check(ctx context.Context) error {
 			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
 		}
 		_, kind, stripe, ok := splitTermKey(nil, key[n+int(length):])
-		if !ok || kind == kindRows && uint64(stripe)*stripeRows >= o.footer.rows {
+		rows := o.rowsOf(stripe)
+		if !ok || kind == kindRows && rows == 0 {
 			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
 		}
 		var err error
-		if kind == kindGroups {
-			err = eachGroup(list, o.groups, func(uint32) error { return nil })
+		if kind == kindClasses {
+			err = eachClass(list, o.classes, func(uint32) {})
 		} else {
-			s.stripe = stripe
-			err = addRowList(set[:(s.rows()+63)/64], list, s.rows())
+			err = addRowList(set[:(rows+63)/64], list, rows)
 		}
 		if err != nil {
 			return false, corrupt(o.r, fmt.Sprintf("postings of %q", key), 0, err.Error())

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // object writes m as a search object and opens it.
@@ -207,7 +209,7 @@ func FuzzRowList(f *testing.F) {
 }
 
 func FuzzFooter(f *testing.F) {
-	f.Add((&footer{rows: 1, owners: 1, groups: 1, chunks: []chunkInfo{{}}}).append(nil))
+	f.Add((&footer{rows: 1, owners: 1, classes: 1, stripes: make([]page.Ref, 1), chunks: make([]chunkInfo, 1)}).append(nil))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		var parsed footer
 		_ = parsed.parse(b, 1<<20)
@@ -216,15 +218,15 @@ func FuzzFooter(f *testing.F) {
 
 func FuzzTermKey(f *testing.F) {
 	f.Add(appendStripe(appendValueKey(nil, []byte("a\x00b")), 70000))
-	f.Add(appendGroups(appendValueKey(nil, nil)))
+	f.Add(appendClasses(appendValueKey(nil, nil)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		value, kind, stripe, ok := splitTermKey(nil, b)
 		if !ok {
 			return
 		}
 		again := appendValueKey(nil, value)
-		if kind == kindGroups {
-			again = appendGroups(again)
+		if kind == kindClasses {
+			again = appendClasses(again)
 		} else {
 			again = appendStripe(again, stripe)
 		}

@@ -88,29 +88,27 @@ func addRowList(set rowSet, list []byte, limit int) error {
 	return nil
 }
 
-// appendGroupList encodes ascending groups.
-func appendGroupList(dst []byte, groups []uint32) []byte {
+// appendClassList encodes ascending classes.
+func appendClassList(dst []byte, classes []uint32) []byte {
 	var prior uint32
-	for _, group := range groups {
-		dst = binary.AppendUvarint(dst, uint64(group-prior))
-		prior = group
+	for _, class := range classes {
+		dst = binary.AppendUvarint(dst, uint64(class-prior))
+		prior = class
 	}
 	return dst
 }
 
-// eachGroup calls fn with the groups of an encoded list, each below limit.
-func eachGroup(list []byte, limit uint64, fn func(group uint32) error) error {
-	group := uint64(0)
+// eachClass calls fn with the classes of an encoded list, each below limit.
+func eachClass(list []byte, limit uint64, fn func(class uint32)) error {
+	class := uint64(0)
 	for len(list) > 0 {
 		delta, n := binary.Uvarint(list)
-		if n <= 0 || delta >= limit || group+delta >= limit {
-			return errors.New("malformed list of groups")
+		if n <= 0 || delta >= limit || class+delta >= limit {
+			return errors.New("malformed list of classes")
 		}
-		group += delta
+		class += delta
 		list = list[n:]
-		if err := fn(uint32(group)); err != nil {
-			return err
-		}
+		fn(uint32(class))
 	}
 	return nil
 }

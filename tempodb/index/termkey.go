@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// A record of the term table is one stripe's postings of one term, or a term's groups. Its key is
+// A record of the term table is one stripe's postings of one term, or a term's classes. Its key is
 //
 //	uvarint len(field), field, escaped value, 0x00, kind, stripe
 //
@@ -13,20 +13,11 @@ import (
 // prefix of a value is a prefix of the key. In the value 0x00 is written 0x00 0xFF, which keeps the
 // order of values and can't be taken for the end, since kinds are smaller.
 const (
-	kindGroups byte = 1 // the value lists groups; no stripe follows
-	kindRows   byte = 2 // the value lists rows of the stripe
+	kindClasses byte = 1 // the value lists classes; no stripe follows
+	kindRows    byte = 2 // the value lists rows of the stripe
 
 	escape byte = 0xFF
 )
-
-// The field of no bytes is the index's own. Its values are the groups' ordinals, and the rows of such a term
-// are the rows of the group.
-func groupValue(group uint32) []byte { return binary.BigEndian.AppendUint32(nil, group) }
-
-// appendGroupStem appends what the keys of a group's records begin with.
-func appendGroupStem(dst []byte, group uint32) []byte {
-	return appendValueKey(appendFieldKey(dst, nil), groupValue(group))
-}
 
 // appendFieldKey appends what all keys of field begin with.
 func appendFieldKey(dst, field []byte) []byte {
@@ -61,8 +52,8 @@ func appendStripe(dst []byte, stripe uint32) []byte {
 	}
 }
 
-// appendGroups appends what ends the key of the record that lists a term's groups.
-func appendGroups(dst []byte) []byte { return append(dst, 0, kindGroups) }
+// appendClasses appends what ends the key of the record that lists a term's classes.
+func appendClasses(dst []byte) []byte { return append(dst, 0, kindClasses) }
 
 // splitTermKey takes apart what follows the field in a record's key. value is appended to dst, unescaped.
 func splitTermKey(dst, rest []byte) (value []byte, kind byte, stripe uint32, ok bool) {
@@ -78,8 +69,8 @@ func splitTermKey(dst, rest []byte) (value []byte, kind byte, stripe uint32, ok 
 		switch mark {
 		case escape:
 			value = append(value, 0)
-		case kindGroups:
-			return value, kindGroups, 0, len(rest) == 0
+		case kindClasses:
+			return value, kindClasses, 0, len(rest) == 0
 		case kindRows:
 			stripe, ok = parseStripe(rest)
 			return value, kindRows, stripe, ok

@@ -26,15 +26,16 @@ const (
 // an owner's rows stand together in the order in which they came. A search for the newest keys so begins
 // at row 0 and stops early.
 //
-//	pages of the term table, its directory, pages of columns (see chunk), footer page, trailer
+//	pages of the term table, its directory, pages of classes (see classes), pages of columns (see chunk), footer page, trailer
 //	trailer: footer's offset (8 bytes), footer's length (8 bytes), both little endian, magic (8 bytes)
 func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 	order, err := m.order(keys)
 	if err != nil {
 		return err
 	}
+	classes, told := m.partition()
 	table := page.NewTableWriter(w, 0, page.TableOptions{PageBytes: termPageBytes})
-	if err := m.writeTerms(table, order); err != nil {
+	if err := m.writeTerms(table, order, classes, told); err != nil {
 		return fmt.Errorf("search object: term table: %w", err)
 	}
 	// The directory follows the table's last page; only the table knows where that ends.
@@ -43,7 +44,10 @@ func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 		return fmt.Errorf("search object: term directory: %w", err)
 	}
 	pages := page.NewWriter(w, stats.DirectoryEnd, page.DefaultLevel)
-	f := footer{rows: uint64(len(m.rows)), owners: uint64(len(keys)), groups: uint64(len(m.groupOf)), terms: root}
+	f := footer{rows: uint64(len(m.rows)), owners: uint64(len(keys)), terms: root}
+	if err := classes.write(pages, order, &f); err != nil {
+		return fmt.Errorf("search object: classes: %w", err)
+	}
 	if err := m.writeColumns(pages, order, keys, &f); err != nil {
 		return fmt.Errorf("search object: columns: %w", err)
 	}
@@ -107,14 +111,11 @@ func (m *Memory) order(keys [][16]byte) (*order, error) {
 	return o, nil
 }
 
-// writeTerms writes the records of all groups and terms in the order of their keys.
-func (m *Memory) writeTerms(table *page.TableWriter, o *order) error {
-	t := termWriter{m: m, o: o, table: table, all: newRowSet(len(m.rows))}
-	t.key = appendFieldKey(t.key, nil)
-	for group := range m.groupOf {
-		if err := t.rows(groupValue(uint32(group)), &m.groupOf[group]); err != nil {
-			return err
-		}
+// writeTerms writes the records of all terms in the order of their keys.
+func (m *Memory) writeTerms(table *page.TableWriter, o *order, c *classes, told []bool) error {
+	t := termWriter{
+		m: m, o: o, c: c, told: told, table: table,
+		allRows: newRowSet(len(m.rows)), allClasses: newRowSet(len(c.size)), allGroups: newRowSet(len(m.groupOf)),
 	}
 	names := slices.Concat(m.terms.names, m.shared.names)
 	slices.SortFunc(names, func(a, b string) int { return compareFields(a, b) })
@@ -140,28 +141,33 @@ func compareFields(a, b string) int {
 type termWriter struct {
 	m      *Memory
 	o      *order
+	c      *classes
+	told   []bool // by ordinal of a term of rows: classes tell its rows
 	table  *page.TableWriter
-	all    rowSet // for long lists; empty between terms
 	key    []byte // of the field
 	record []byte
 	list   []byte
 	sorted []uint32
 	found  []sharedTerm
+
+	// Scratch sets, empty between terms.
+	allRows, allClasses, allGroups rowSet
 }
 
 // sharedTerm is a term of the dictionary of rows, that of groups, or both.
 type sharedTerm struct {
 	value       []byte
 	rows, group *term
+	ordinal     uint32 // of rows
 }
 
 func (t *termWriter) field(name []byte) error {
 	t.key = appendFieldKey(t.key[:0], name)
 	t.found = t.found[:0]
-	t.m.terms.eachOf(name, func(of *term) {
-		t.found = append(t.found, sharedTerm{value: t.m.terms.value(of), rows: of})
+	t.m.terms.eachOf(name, func(ordinal uint32, of *term) {
+		t.found = append(t.found, sharedTerm{value: t.m.terms.value(of), rows: of, ordinal: ordinal})
 	})
-	t.m.shared.eachOf(name, func(of *term) {
+	t.m.shared.eachOf(name, func(_ uint32, of *term) {
 		t.found = append(t.found, sharedTerm{value: t.m.shared.value(of), group: of})
 	})
 	slices.SortFunc(t.found, func(a, b sharedTerm) int { return bytes.Compare(a.value, b.value) })
@@ -170,41 +176,51 @@ func (t *termWriter) field(name []byte) error {
 		if i+1 < len(t.found) && bytes.Equal(of.value, t.found[i+1].value) {
 			i++
 			if of.rows == nil {
-				of.rows = t.found[i].rows
+				of.rows, of.ordinal = t.found[i].rows, t.found[i].ordinal
 			} else {
 				of.group = t.found[i].group
 			}
 		}
-		if of.group != nil {
-			if err := t.groups(of.value, &of.group.postings); err != nil {
-				return err
-			}
-		}
-		if of.rows != nil {
-			if err := t.rows(of.value, &of.rows.postings); err != nil {
-				return err
-			}
+		if err := t.term(of); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (t *termWriter) groups(value []byte, list *postings) error {
-	t.record = appendGroups(appendValueKey(append(t.record[:0], t.key...), value))
+// term writes the records of a term: the classes whose rows all hold it, and the rows that classes don't tell.
+func (t *termWriter) term(of sharedTerm) error {
 	t.sorted = t.sorted[:0]
-	list.each(t.m.pool, func(group uint32) { t.sorted = append(t.sorted, group) })
-	t.list = appendGroupList(t.list[:0], t.sorted)
-	return t.table.Add(t.record, t.list)
+	if of.group != nil {
+		t.sorted = t.c.ofGroups(t.sorted, &of.group.postings, t.m.pool, t.allGroups)
+	}
+	byRow := of.rows
+	if byRow != nil && t.told[of.ordinal] {
+		t.sorted = t.c.ofTerm(t.sorted, &byRow.postings, t.m.pool, t.allClasses)
+		byRow = nil
+	}
+	if len(t.sorted) > 0 {
+		slices.Sort(t.sorted)
+		t.record = appendClasses(appendValueKey(append(t.record[:0], t.key...), of.value))
+		t.list = appendClassList(t.list[:0], slices.Compact(t.sorted))
+		if err := t.table.Add(t.record, t.list); err != nil {
+			return err
+		}
+	}
+	if byRow == nil {
+		return nil
+	}
+	return t.rows(of.value, &byRow.postings)
 }
 
 // rows writes a term's rows, a record for each stripe that has any.
 func (t *termWriter) rows(value []byte, list *postings) error {
 	t.sorted = t.sorted[:0]
-	if int(list.count) > len(t.all) {
+	if int(list.count) > len(t.allRows) {
 		// More rows than words: the bitmap sorts faster.
-		list.each(t.m.pool, func(row uint32) { t.all.add(t.o.renum[row]) })
-		t.sorted = t.all.appendRows(t.sorted)
-		clear(t.all)
+		list.each(t.m.pool, func(row uint32) { t.allRows.add(t.o.renum[row]) })
+		t.sorted = t.allRows.appendRows(t.sorted)
+		clear(t.allRows)
 	} else {
 		list.each(t.m.pool, func(row uint32) { t.sorted = append(t.sorted, t.o.renum[row]) })
 		slices.Sort(t.sorted)
