@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/writepath"
+)
+
+// writeResult is what the phase write measured.
+type writeResult struct {
+	CPU          time.Duration // until settled
+	CPUAcked     time.Duration // until the last acknowledgement
+	Acked        time.Duration // wall time of the same
+	Settled      time.Duration
+	PeakMemory   int64
+	Syncs        int64
+	Blocks       int
+	BlockBytes   map[string]int64 // by the object's name
+	LogBytesLeft int64
+}
+
+func write(o *options) (any, error) {
+	store, _, err := openStore(o.store())
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(o.requests())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var (
+		in     = bufio.NewReaderSize(f, 1<<20)
+		mu     sync.Mutex // of in
+		writer = writepath.NewWriter(store)
+		r      writeResult
+	)
+	start, cpu0, err := now()
+	if err != nil {
+		return nil, err
+	}
+	group, ctx := errgroup.WithContext(context.Background())
+	for range o.Writers {
+		group.Go(func() error {
+			var f frame
+			for {
+				mu.Lock()
+				err := f.read(in)
+				mu.Unlock()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err == nil {
+					err = send(ctx, writer, f.data)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	acked, cpu1, err := now()
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Cut(context.Background()); err != nil {
+		return nil, err
+	}
+	settled, cpu2, err := now()
+	if err != nil {
+		return nil, err
+	}
+	r.CPUAcked, r.CPU, r.Acked, r.Settled = cpu1-cpu0, cpu2-cpu0, acked.Sub(start), settled.Sub(start)
+	if r.PeakMemory, err = peakMemory(); err != nil {
+		return nil, err
+	}
+	store.Each(func(_ string, db *tempodb.DB) {
+		s := db.Stats()
+		r.Syncs += s.Log.Syncs
+		r.Blocks += s.Blocks
+	})
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	r.BlockBytes = map[string]int64{}
+	err = sizes(filepath.Join(o.store(), "blocks"), func(path string, size int64) { r.BlockBytes[filepath.Base(path)] += size })
+	if err != nil {
+		return nil, err
+	}
+	return r, sizes(filepath.Join(o.store(), "log"), func(_ string, size int64) { r.LogBytesLeft += size })
+}
+
+func now() (time.Time, time.Duration, error) {
+	used, err := cpu()
+	return time.Now(), used, err
+}
+
+// send writes a request, of which the store must take every span.
+func send(ctx context.Context, w *writepath.Writer, otlp []byte) error {
+	rejected, err := w.Write(ctx, tenant, otlp)
+	if err == nil && rejected.Spans > 0 {
+		err = fmt.Errorf("%d spans were refused: %s", rejected.Spans, rejected.Reason)
+	}
+	return err
+}
+
+// sizes calls fn with the size of every file below dir.
+func sizes(dir string, fn func(path string, size int64)) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fn(path, info.Size())
+		return nil
+	})
+}
+
+// recentResult is what the phase recent measured.
+type recentResult struct {
+	Lookups  int
+	P50, P99 time.Duration
+	WriteP50 time.Duration // of a request, until its acknowledgement
+}
+
+// lookEvery is after how many requests a trace of the last one is looked up.
+const lookEvery = 10
+
+func recent(o *options) (any, error) {
+	store, _, err := openStore(o.store() + "-recent")
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(o.requests())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var (
+		in      = bufio.NewReaderSize(f, 1<<20)
+		writer  = writepath.NewWriter(store)
+		reader  = readpath.NewReader(store)
+		ctx     = context.Background()
+		sent    = map[[16]byte]int{}
+		request frame
+		lookups []time.Duration
+		writes  []time.Duration
+	)
+	for i := 1; ; i++ {
+		err := request.read(in)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		begin := time.Now()
+		if err := send(ctx, writer, request.data); err != nil {
+			return nil, err
+		}
+		writes = append(writes, time.Since(begin))
+		for _, p := range request.parts {
+			sent[p.TraceID] += p.Spans
+		}
+		if i%lookEvery != 0 {
+			continue
+		}
+		id := request.parts[i%len(request.parts)].TraceID
+		begin = time.Now()
+		data, err := reader.Trace(ctx, tenant, trace.ID(id))
+		lookups = append(lookups, time.Since(begin))
+		if err != nil {
+			return nil, fmt.Errorf("trace %x, right after its acknowledgement: %w", id, err)
+		}
+		if err := hasSpans(data, sent[id]); err != nil {
+			return nil, fmt.Errorf("trace %x, right after its acknowledgement: %w", id, err)
+		}
+	}
+	r := recentResult{Lookups: len(lookups), P50: percentile(lookups, 50), P99: percentile(lookups, 99), WriteP50: percentile(writes, 50)}
+	return r, store.Close()
+}
