@@ -35,7 +35,9 @@ func TestMain(m *testing.M) {
 }
 
 // host is what Jaeger has on its side of a plugin.
-type host struct{ goplugin.NetRPCUnsupportedPlugin }
+type host struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
 
 func (host) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error { return errors.ErrUnsupported }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/jaeger-tempo/tempo/plugin/jaegerv1"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/writepath"
 )
 
 // naiveStore is the least that the services can stand on: values by tenant and trace, in memory.
@@ -38,6 +39,10 @@ type naiveStore struct {
 var (
 	_ Writer = (*naiveStore)(nil)
 	_ Reader = (*naiveStore)(nil)
+
+	// What it stands in for.
+	_ Writer = (*writepath.Writer)(nil)
+	_ Reader = (*readpath.Reader)(nil)
 )
 
 func (s *naiveStore) Write(_ context.Context, tenant string, otlp []byte) (trace.Rejected, error) {

@@ -81,11 +81,9 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 
 func TestDeepValuesAreShownToABoundedDepth(t *testing.T) {
 	value := []byte{}
-	for range 100_000 {
+	for range 2000 {
 		list := protowire.AppendBytes(protowire.AppendTag(nil, listValues, protowire.BytesType), value)
-		if value = protowire.AppendBytes(protowire.AppendTag(nil, valueArray, protowire.BytesType), list); len(value) > 20_000 {
-			break
-		}
+		value = protowire.AppendBytes(protowire.AppendTag(nil, valueArray, protowire.BytesType), list)
 	}
 	attribute := protowire.AppendBytes(protowire.AppendTag(nil, keyValueValue, protowire.BytesType), value)
 	_, v, err := readAttribute(string(attribute))
