@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/plugin"
+	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/wal"
+	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath"
+)
+
+// store is the whole store in this process.
+type store struct {
+	db       *tracedb.Store
+	services *plugin.Services
+}
+
+// openStore opens the store in the configured directory, and replays its log. The directory must be locked.
+//
+// In the directory, log/TENANT holds recent data and blocks/TENANT the rest.
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics prometheus.Registerer) (*store, error) {
+	sync, err := wal.ParseSync(string(cfg.WAL.Sync))
+	if err != nil {
+		return nil, fmt.Errorf("wal.sync: %w", err)
+	}
+	bucket, err := local.New(filepath.Join(cfg.Storage.Path, "blocks"))
+	if err != nil {
+		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
+	}
+	db, err := tracedb.Open(ctx, tracedb.Options{
+		Dir:       filepath.Join(cfg.Storage.Path, "log"),
+		Bucket:    bucket,
+		Sync:      sync,
+		SyncEvery: cfg.WAL.SyncInterval,
+		CutBytes:  cfg.Cut.Bytes,
+		CutAge:    cfg.Cut.Age,
+		Logger:    log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
+	}
+	if err := metrics.Register(storeMetrics{db}); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	services := plugin.New(plugin.Options{
+		Writer: writepath.NewWriter(db),
+		Reader: readpath.NewReader(db),
+		Tenant: cfg.Tenancy.Default,
+	})
+	return &store{db: db, services: services}, nil
+}
+
+// status says what there is of each tenant.
+func (s *store) status() []tenantStatus {
+	var all []tenantStatus
+	s.db.Each(func(tenant string, db *tempodb.DB) {
+		stats := db.Stats()
+		all = append(all, tenantStatus{
+			Name:        tenant,
+			Segments:    stats.Segments,
+			RecentBytes: stats.RecentBytes,
+			Blocks:      stats.Blocks,
+			BlockBytes:  stats.BlockBytes,
+			BlockSpans:  stats.BlockRows,
+			Damaged:     len(stats.DamagedBlocks),
+		})
+	})
+	return all
+}
