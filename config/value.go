@@ -160,7 +160,7 @@ func (v tenant) set(text string) error {
 	for _, r := range text {
 		ok := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
 		if !ok {
-			return fmt.Errorf("%q has the character %q: take letters, digits, - _ and .", text, r)
+			return fmt.Errorf("%q has the character %q: letters, digits and - _ . can be used", text, r)
 		}
 	}
 	*v.p = text
