@@ -131,7 +131,7 @@ func (m *model) check(t *testing.T, fsys FS, policy Sync, synced, ordered bool) 
 // and some of the rest.
 func TestCrashes(t *testing.T) {
 	for _, policy := range []Sync{SyncAlways, SyncInterval, SyncNever} {
-		for seed := range uint64(60) {
+		for seed := range uint64(30) {
 			t.Run(fmt.Sprintf("%v/%d", policy, seed), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, uint64(policy)))
 				disk := vfs.NewCrashableMem()
