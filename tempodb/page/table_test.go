@@ -24,8 +24,14 @@ type written struct {
 
 func writeTable(t testing.TB, records []record, o TableOptions) written {
 	t.Helper()
+	return writeTableWithLeaves(t, records, o, leafBytes)
+}
+
+func writeTableWithLeaves(t testing.TB, records []record, o TableOptions, leafBytes int) written {
+	t.Helper()
 	var data, dir bytes.Buffer
 	w := NewTableWriter(&data, 0, o)
+	w.leafBytes = leafBytes
 	for _, r := range records {
 		if err := w.Add(r.key, r.value); err != nil {
 			t.Fatal(err)
@@ -113,6 +119,7 @@ func TestTableAgreesWithASortedMap(t *testing.T) {
 		offset := rapid.SampledFrom([]int64{0, 1, 12345}).Draw(t, "offset")
 		object := bytes.NewBuffer(make([]byte, offset))
 		w := NewTableWriter(object, offset, o)
+		w.leafBytes = rapid.SampledFrom([]int{1, 50, leafBytes}).Draw(t, "leaf")
 		for _, r := range records {
 			if err := w.Add(r.key, r.value); err != nil {
 				t.Fatal(err)
@@ -172,7 +179,7 @@ func TestTableOfManyLeaves(t *testing.T) {
 	for i := range n {
 		records = append(records, record{fmt.Appendf(nil, "%08d-%s", i*7, "long enough to make the directory large"), fmt.Append(nil, i)})
 	}
-	w := writeTable(t, records, TableOptions{PageBytes: 64})
+	w := writeTable(t, records, TableOptions{PageBytes: 64, Level: Raw})
 	table := mustOpen(t, w)
 	if table.root.level != levelRoot || len(table.root.entries) < 3 {
 		t.Fatalf("root has level %d and %d entries; the test needs leaves", table.root.level, len(table.root.entries))
@@ -180,7 +187,7 @@ func TestTableOfManyLeaves(t *testing.T) {
 	if err := table.Check(); err != nil {
 		t.Fatal(err)
 	}
-	for i := 0; i < n; i += 101 {
+	for i := 0; i < n; i += 501 {
 		if value, found, err := table.Get(nil, records[i].key); err != nil || !found || !bytes.Equal(value, records[i].value) {
 			t.Fatalf("get %q: %q, %v, %v", records[i].key, value, found, err)
 		}
@@ -206,7 +213,7 @@ func collect(table *Table, from []byte, n int) (records []record, err error) {
 	return records, err
 }
 
-// countingReader counts reads and refuses to read a byte twice if told so.
+// countingReader counts reads and the bytes they ask for.
 type countingReader struct {
 	io.ReaderAt
 	reads int
@@ -229,7 +236,7 @@ func TestGetReadsOneLeafAndOnePage(t *testing.T) {
 		}
 		records = append(records, record{fmt.Appendf(nil, "%06d and more of the key", i), randomBytes(rng, size)})
 	}
-	w := writeTable(t, records, TableOptions{PageBytes: 64})
+	w := writeTable(t, records, TableOptions{PageBytes: 64, Level: Raw})
 	data, dir := &countingReader{ReaderAt: bytes.NewReader(w.data)}, &countingReader{ReaderAt: bytes.NewReader(w.dir)}
 	table, err := OpenTable(data, dir, w.root)
 	if err != nil {
@@ -287,7 +294,12 @@ func TestNoFlippedByteGivesAWrongAnswer(t *testing.T) {
 		}
 		records = append(records, record{fmt.Appendf(nil, "key %03d", i), randomBytes(rng, size)})
 	}
-	w := writeTable(t, records, TableOptions{PageBytes: 128})
+	t.Run("root only", func(t *testing.T) { flipEveryByte(t, records, leafBytes) })
+	t.Run("leaves", func(t *testing.T) { flipEveryByte(t, records, 40) })
+}
+
+func flipEveryByte(t *testing.T, records []record, leafBytes int) {
+	w := writeTableWithLeaves(t, records, TableOptions{PageBytes: 128}, leafBytes)
 	check := func(w written) {
 		t.Helper()
 		table, err := w.open()

@@ -53,8 +53,9 @@ type TableWriter struct {
 	separator []byte // key of that page in the directory
 	last      []byte // key added last
 
-	leaf   dirBuilder
-	leaves []dirLeaf
+	leaf      dirBuilder
+	leaves    []dirLeaf
+	leafBytes int // smaller in tests
 }
 
 type dirLeaf struct {
@@ -70,7 +71,7 @@ func NewTableWriter(w io.Writer, offset int64, o TableOptions) *TableWriter {
 		o.PageBytes = defaultPageBytes
 	}
 	o.PageBytes = min(max(o.PageBytes, minPageBytes), maxPageBytes)
-	t := &TableWriter{w: NewWriter(w, offset, o.Level), options: o}
+	t := &TableWriter{w: NewWriter(w, offset, o.Level), options: o, leafBytes: leafBytes}
 	t.leaf.base = offset
 	return t
 }
@@ -183,7 +184,7 @@ func (t *TableWriter) flush() error {
 func (t *TableWriter) enter(length, records, chunks int64) {
 	t.leaf.add(t.separator, length, records, chunks)
 	t.stats.Pages++
-	if len(t.leaf.entries) >= leafBytes {
+	if len(t.leaf.entries) >= t.leafBytes {
 		t.closeLeaf()
 	}
 }
