@@ -19,10 +19,11 @@ func TestCursorAgreesWithProtowire(t *testing.T) {
 		c := walk(message)
 		rest := message
 		for len(rest) > 0 {
-			num, wire, n := protowire.ConsumeField(rest)
-			if wire == protowire.StartGroupType || wire == protowire.EndGroupType {
-				t.Skip("groups have a test of their own")
+			_, wire, head := protowire.ConsumeTag(rest)
+			if head > 0 && (wire == protowire.StartGroupType || wire == protowire.EndGroupType) {
+				return // groups have a test of their own
 			}
+			num, _, n := protowire.ConsumeField(rest)
 			if more := c.next(); more != (n >= 0) {
 				t.Fatalf("% x: next is %v, protowire says %d", rest, more, n)
 			}
@@ -35,7 +36,6 @@ func TestCursorAgreesWithProtowire(t *testing.T) {
 			if c.num != num || c.wire != wire || len(c.rest) != len(rest)-n {
 				t.Fatalf("% x: field %d of type %d, %d left", rest, c.num, c.wire, len(c.rest))
 			}
-			_, _, head := protowire.ConsumeTag(rest)
 			value := rest[head:n]
 			switch wire {
 			case protowire.VarintType:
