@@ -4,6 +4,7 @@
 //	go run ./bench                      # 20,000 traces, 391,000 spans: about a minute
 //	go run ./bench -traces 2000         # a quick look
 //	go run ./bench -json bench.json     # for comparison over time
+//	go run ./bench -profile DIR         # CPU profiles of the phases
 //
 // # How it measures
 //
@@ -13,7 +14,7 @@
 //   - write: every request goes through writepath.Writer.Write, with fsync before the acknowledgement;
 //     then all recent data is cut into blocks. CPU is user and system time of the process from the first
 //     write until all is settled, reading the requests from the file included.
-//   - recent: a single writer; after every tenth acknowledgement a trace of that request is read at once.
+//   - recent: a single writer; after every second acknowledgement a trace of that request is read at once.
 //   - read: a new process opens what write has left, reads every trace once and compares its number of spans
 //     with what was sent, then measures lookups and searches. Each search is compared with the workload's truth.
 //

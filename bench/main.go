@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/jaeger-tempo/tempo/bench/workload"
@@ -21,6 +23,7 @@ type options struct {
 	Seed    uint64
 	Traces  int
 	Writers int
+	Profile string // directory for CPU profiles, if not empty
 }
 
 func (o *options) requests() string { return filepath.Join(o.Dir, "requests") }
@@ -44,6 +47,7 @@ func main() {
 	flag.IntVar(&o.Writers, "writers", 4, "requests that are written at the same time")
 	flag.StringVar(&o.Dir, "dir", "", "`directory` to work in, on the disk to measure (default: a temporary one)")
 	flag.StringVar(&file, "json", "", "write the rows to this `file` too")
+	flag.StringVar(&o.Profile, "profile", "", "write a CPU profile of each phase into this `directory`")
 	flag.BoolVar(&keep, "keep", false, "keep the temporary directory")
 	flag.Parse()
 	if flag.NArg() > 0 || o.Traces < 1 || o.Writers < 1 {
@@ -51,7 +55,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	exit(run(o, file, keep))
+	exit(run(o, os.Stdout, file, keep))
 }
 
 func exit(err error) {
@@ -62,7 +66,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(o options, file string, keep bool) (err error) {
+func run(o options, out io.Writer, file string, keep bool) (err error) {
 	dir, err := os.MkdirTemp(o.Dir, "tempo-bench-")
 	if err != nil {
 		return err
@@ -94,7 +98,7 @@ func run(o options, file string, keep bool) (err error) {
 		}
 	}
 	r.fill(&o, &w, &n, &d)
-	r.print(os.Stdout)
+	r.print(out)
 	if file == "" {
 		return nil
 	}
@@ -142,6 +146,17 @@ func runPhase(text string) error {
 	phase, ok := phases[o.Phase]
 	if !ok {
 		return fmt.Errorf("unknown phase %q", o.Phase)
+	}
+	if o.Profile != "" {
+		f, err := os.Create(filepath.Join(o.Profile, o.Phase+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	result, err := phase(&o)
 	if err != nil {

@@ -144,7 +144,7 @@ type recentResult struct {
 }
 
 // lookEvery is after how many requests a trace of the last one is looked up.
-const lookEvery = 10
+const lookEvery = 2
 
 func recent(o *options) (any, error) {
 	store, _, err := openStore(o.store() + "-recent")
