@@ -3,6 +3,7 @@ package jaegerv1
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -50,7 +51,7 @@ func (c *cursor[T]) next() bool {
 		}
 		tag, ok := c.varint()
 		num := tag >> 3
-		if !ok || num == 0 || num > uint64(protowire.MaxValidNumber) {
+		if !ok || num == 0 || num > math.MaxInt32 {
 			c.err = errMalformed
 			return false
 		}
