@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +12,18 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 )
 
-// writer writes an object to a temporary file beside the place where it will be.
+// writeBuffer gathers small writes. Larger ones pass by it.
+const writeBuffer = 64 << 10
+
+// writer writes one object to a temporary file.
 type writer struct {
-	b    *Bucket
 	ctx  context.Context
+	b    *Bucket
 	name string
-	path string
+	path string // where the object will be
+	temp string
 	file *os.File
+	buf  *bufio.Writer
 	done bool
 }
 
@@ -30,82 +36,119 @@ func (b *Bucket) Create(ctx context.Context, name string) (backend.ObjectWriter,
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(path)
-	var file *os.File
-	// Another object's deletion may remove the empty folder before the file is in it.
-	for range 10 {
-		if err = os.MkdirAll(dir, 0o700); err != nil {
-			break
-		}
-		if file, err = os.CreateTemp(dir, temporary); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
+	f, err := b.createTemp(filepath.Dir(path))
 	if err != nil {
-		return nil, fmt.Errorf("create object %s: %w", name, err)
+		return nil, fmt.Errorf("create object %q: %w", name, err)
 	}
-	return &writer{b: b, ctx: ctx, name: name, path: path, file: file}, nil
+	return &writer{ctx: ctx, b: b, name: name, path: path, temp: f.Name(), file: f, buf: bufio.NewWriterSize(f, writeBuffer)}, nil
+}
+
+// createTemp creates a temporary file in dir, and dir. The lock keeps prune from removing dir in between.
+func (b *Bucket) createTemp(dir string) (*os.File, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, tempPrefix+"*") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	b.writing[f.Name()] = true
+	return f, nil
 }
 
 // Write implements io.Writer.
 func (w *writer) Write(p []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
+	if w.done {
+		return 0, fmt.Errorf("write object %q: %w", w.name, fs.ErrClosed)
 	}
-	n, err := w.file.Write(p)
+	n, err := w.buf.Write(p)
 	if err != nil {
-		return n, fmt.Errorf("write object %s: %w", w.name, err)
+		err = fmt.Errorf("write object %q: %w", w.name, err)
 	}
-	return n, nil
+	return n, err
 }
 
-// Commit syncs the file, gives it its name, and syncs the folders.
+// Commit implements backend.ObjectWriter.
 func (w *writer) Commit() error {
 	if w.done {
-		return fmt.Errorf("commit object %s: it was committed or aborted before", w.name)
+		return fmt.Errorf("commit object %q: %w", w.name, fs.ErrClosed)
 	}
-	err := w.ctx.Err()
-	if err == nil {
-		err = w.file.Sync()
-	}
+	err := w.commit()
+	w.Abort() // of what is left
 	if err != nil {
-		w.Abort()
-		return fmt.Errorf("commit object %s: %w", w.name, err)
+		return fmt.Errorf("commit object %q: %w", w.name, err)
 	}
-	w.done = true
-	err = w.file.Close()
-	if err == nil {
-		err = os.Rename(w.file.Name(), w.path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("commit object %s: %w", w.name, err), os.Remove(w.file.Name()))
-	}
-	w.b.files.drop(w.path)
-	// Folders above may be new as well; to sync an old one costs little.
-	for dir := filepath.Dir(w.path); ; dir = filepath.Dir(dir) {
-		if err := syncFolder(dir); err != nil {
-			return fmt.Errorf("commit object %s: %w", w.name, err)
-		}
-		if dir == w.b.dir {
-			return nil
-		}
-	}
+	return nil
 }
 
-// Abort removes the temporary file.
+func (w *writer) commit() error {
+	if err := w.buf.Flush(); err != nil {
+		return err
+	}
+	if err := w.file.Sync(); err != nil {
+		return err
+	}
+	if err := w.file.Close(); err != nil {
+		return err
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if err := os.Rename(w.temp, w.path); err != nil {
+		return err
+	}
+	w.b.handles.drop(w.name)
+	return w.b.makeDurable(filepath.Dir(w.path))
+}
+
+// Abort implements backend.ObjectWriter.
 func (w *writer) Abort() {
 	if w.done {
 		return
 	}
 	w.done = true
-	_ = w.file.Close()
-	_ = os.Remove(w.file.Name())
+	w.file.Close()
+	if err := os.Remove(w.temp); err == nil { // after a rename there is none
+		w.b.prune(filepath.Dir(w.temp))
+	}
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	delete(w.b.writing, w.temp)
 }
 
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
+// makeDurable syncs the names in dir, and those of dir and the folders above it unless that was done.
+func (b *Bucket) makeDurable(dir string) error {
+	for first := true; ; first = false {
+		b.mu.Lock()
+		known := dir == b.dir || b.durable[dir]
+		b.mu.Unlock()
+		if known && !first {
+			return nil // its name is durable, and so are the names of the folders above it
+		}
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+		if known {
+			return nil
+		}
+		up := filepath.Dir(dir)
+		if err := syncDir(up); err != nil {
+			return err
+		}
+		b.mu.Lock()
+		b.durable[dir] = true
+		b.mu.Unlock()
+		dir = up
+	}
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(d.Sync(), d.Close())
 }
