@@ -376,6 +376,42 @@ func flipped(b []byte, i int) []byte {
 	return b
 }
 
+// A block whose objects are sound in themselves, but not those that meta.json describes.
+func TestVerifyComparesObjectsWithMeta(t *testing.T) {
+	bucket := newMemory()
+	m := write(t, bucket, randomEntries(rand.New(rand.NewPCG(5, 6)), 20, 50), WriterOptions{})
+	for name, change := range map[string]func(*Meta){
+		"checksum": func(m *Meta) {
+			o := m.Objects[searchObject]
+			o.Checksum++
+			m.Objects[searchObject] = o
+		},
+		"keys":      func(m *Meta) { m.Keys++ },
+		"first key": func(m *Meta) { m.MinKey[15]-- },
+		"last key":  func(m *Meta) { m.MaxKey[15]++ },
+		"rows":      func(m *Meta) { m.Rows++ },
+	} {
+		changed := bucket.clone()
+		meta, err := ReadMeta(ctx, bucket, tenant, m.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(meta)
+		if changed.objects[objectName(tenant, m.ID, metaObject)], err = AppendMeta(nil, meta); err != nil {
+			t.Fatal(err)
+		}
+		if err := mustOpen(t, changed, m.ID).Verify(ctx); !page.IsCorrupt(err) {
+			t.Errorf("%s differs: %v", name, err)
+		}
+	}
+	changed := bucket.clone()
+	data := objectName(tenant, m.ID, dataObject)
+	changed.objects[data] = append(bytes.Clone(changed.objects[data]), 0)
+	if err := mustOpen(t, changed, m.ID).Verify(ctx); !page.IsCorrupt(err) {
+		t.Errorf("data is longer: %v", err)
+	}
+}
+
 func TestDamageToOneObjectLeavesTheOthersAnswering(t *testing.T) {
 	bucket := newMemory()
 	entries := randomEntries(rand.New(rand.NewPCG(5, 6)), 20, 50)
