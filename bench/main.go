@@ -23,7 +23,9 @@ type options struct {
 	Seed    uint64
 	Traces  int
 	Writers int
-	Profile string // directory for CPU profiles, if not empty
+	// Lookups by ID, and repetitions of each search.
+	Lookups, Searches int
+	Profile           string // directory for CPU profiles, if not empty
 }
 
 func (o *options) requests() string { return filepath.Join(o.Dir, "requests") }
@@ -38,7 +40,7 @@ func main() {
 		exit(runPhase(child))
 	}
 	var (
-		o    options
+		o    = options{Lookups: 5000, Searches: 30}
 		file string
 		keep bool
 	)

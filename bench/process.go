@@ -52,6 +52,11 @@ func machine(dir string) string {
 		}
 	}
 	s := fmt.Sprintf("%d × %s, %s", runtime.NumCPU(), model, runtime.Version())
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		if load, _, ok := strings.Cut(string(text), " "); ok {
+			s += ", load average " + load + " before"
+		}
+	}
 	const tmpfs = 0x01021994
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err == nil && fs.Type == tmpfs {

@@ -11,7 +11,6 @@ import (
 	"github.com/jaeger-tempo/tempo/bench/workload"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/trace"
-	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 // readResult is what the phase read measured.
@@ -32,11 +31,8 @@ type searchResult struct {
 	Whole     time.Duration // p50
 }
 
-const (
-	lookups       = 5000
-	searchesEach  = 30
-	warmupQueries = 3
-)
+// warmups is how often a search is repeated before it is measured.
+const warmups = 3
 
 func read(o *options) (any, error) {
 	t, err := readTruth(o)
@@ -48,7 +44,7 @@ func read(o *options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := readResult{Open: time.Since(begin), Lookups: lookups}
+	r := readResult{Open: time.Since(begin), Lookups: o.Lookups}
 	ctx := context.Background()
 	reader := readpath.NewReader(store)
 	if err := verify(ctx, reader, t.Traces); err != nil { // and warms up
@@ -57,7 +53,7 @@ func read(o *options) (any, error) {
 	if err := r.lookup(ctx, reader, reads, t.Traces); err != nil {
 		return nil, err
 	}
-	if err := r.search(ctx, store, t); err != nil {
+	if err := r.search(ctx, reader, t, o.Searches); err != nil {
 		return nil, err
 	}
 	return r, store.Close()
@@ -79,9 +75,9 @@ func verify(ctx context.Context, reader *readpath.Reader, traces []workload.Part
 
 func (r *readResult) lookup(ctx context.Context, reader *readpath.Reader, c counted, traces []workload.Part) error {
 	rng := rand.New(rand.NewPCG(1, 2))
-	took := make([]time.Duration, 0, lookups)
+	took := make([]time.Duration, 0, r.Lookups)
 	reads, size := c.reads.Load(), c.bytes.Load()
-	for range lookups {
+	for range r.Lookups {
 		id := traces[rng.IntN(len(traces))].TraceID
 		begin := time.Now()
 		_, err := reader.Trace(ctx, tenant, trace.ID(id))
@@ -90,14 +86,13 @@ func (r *readResult) lookup(ctx context.Context, reader *readpath.Reader, c coun
 			return fmt.Errorf("trace %x: %w", id, err)
 		}
 	}
-	r.ReadsPerLookup = float64(c.reads.Load()-reads) / lookups
-	r.BytesPerLookup = float64(c.bytes.Load()-size) / lookups
+	r.ReadsPerLookup = float64(c.reads.Load()-reads) / float64(r.Lookups)
+	r.BytesPerLookup = float64(c.bytes.Load()-size) / float64(r.Lookups)
 	r.P50, r.P99 = percentile(took, 50), percentile(took, 99)
 	return nil
 }
 
-func (r *readResult) search(ctx context.Context, store *tracedb.Store, t *truth) error {
-	reader := readpath.NewReader(store)
+func (r *readResult) search(ctx context.Context, reader *readpath.Reader, t *truth, each int) error {
 	type times struct{ summaries, whole []time.Duration }
 	byKind := map[string]*times{}
 	for i, q := range workload.Queries() {
@@ -108,7 +103,7 @@ func (r *readResult) search(ctx context.Context, store *tracedb.Store, t *truth)
 			r.Searches = append(r.Searches, searchResult{Kind: q.Kind})
 		}
 		r.Searches[slices.IndexFunc(r.Searches, func(s searchResult) bool { return s.Kind == q.Kind })].Queries++
-		for n := range warmupQueries + searchesEach {
+		for n := range warmups + each {
 			var found, foundWhole []trace.ID
 			begin := time.Now()
 			err := reader.FindSummaries(ctx, tenant, query(q), func(id trace.ID, _ *trace.Summary) error {
@@ -125,7 +120,7 @@ func (r *readResult) search(ctx context.Context, store *tracedb.Store, t *truth)
 			if err := errors.Join(err, errWhole, compare(found, t.Answers[i]), compare(foundWhole, t.Answers[i])); err != nil {
 				return fmt.Errorf("search %+v: %w", q, err)
 			}
-			if n >= warmupQueries {
+			if n >= warmups {
 				k.summaries = append(k.summaries, summaries)
 				k.whole = append(k.whole, whole)
 			}

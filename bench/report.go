@@ -71,7 +71,7 @@ func (r *report) fill(o *options, w *writeResult, n *recentResult, d *readResult
 	r.add("trace by ID after the ack, p50", ms(n.P50), "ms", 1, "Reader.Trace of %d traces, each at once after an ack of spans of it; all found, spans counted", n.Lookups)
 	r.add("trace by ID after the ack, p99", ms(n.P99), "ms", 0, "the same")
 	for _, s := range d.Searches {
-		r.add("search summaries, "+s.Kind+", p50", ms(s.Summaries), "ms", 3, "Reader.FindSummaries, limit %d, %d queries %d times each, warm; answers equal the workload's truth", limit, s.Queries, searchesEach)
+		r.add("search summaries, "+s.Kind+", p50", ms(s.Summaries), "ms", 3, "Reader.FindSummaries, limit %d, %d queries %d times each, warm; answers equal the workload's truth", limit, s.Queries, o.Searches)
 	}
 	for _, s := range d.Searches {
 		r.add("search whole traces, "+s.Kind+", p50", ms(s.Whole), "ms", 10, "Reader.FindTraces, the same")

@@ -220,7 +220,7 @@ func TestShape(t *testing.T) {
 
 // TestTruth compares the workload's account of itself with what an independent reader finds.
 func TestTruth(t *testing.T) {
-	w := New(2, rareEvery/2+100)
+	w := New(2, 700)
 	p := parse(t, w)
 	truth := w.Truth()
 	if p.spans != truth.Spans || p.errors != truth.Errors {

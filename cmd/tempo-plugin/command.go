@@ -74,7 +74,7 @@ const notByHand = `this program is started by Jaeger, not by hand. Tell Jaeger (
 
   SPAN_STORAGE_TYPE=grpc-plugin jaeger-all-in-one --grpc-storage-plugin.binary=/path/to/tempo-plugin
 
-See --help for the rest.`
+--help says the rest`
 
 func help() string {
 	var b strings.Builder

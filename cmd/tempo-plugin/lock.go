@@ -33,7 +33,7 @@ func lockDir(dir string, wait time.Duration, waiting func(holder string)) (*dirL
 	}
 	asked := time.Now()
 	for told := false; ; told = true {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			break
 		}
@@ -53,7 +53,7 @@ func lockDir(dir string, wait time.Duration, waiting func(holder string)) (*dirL
 		time.Sleep(lockPoll)
 	}
 	holder := fmt.Sprintf("process %d (tempo-plugin, since %s)\n", os.Getpid(), time.Now().Format(time.RFC3339))
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(holder), 0)
 	}
 	if err != nil {
