@@ -24,7 +24,7 @@ var Handshake = goplugin.HandshakeConfig{
 
 // MaxReceive is the size in bytes of the largest message that a server takes. gRPC answers a larger one
 // with ResourceExhausted.
-const MaxReceive = 128 << 20
+const MaxReceive = 64 << 20
 
 // GRPCPlugin offers services to a process that loads plugins. It implements goplugin.GRPCPlugin.
 type GRPCPlugin struct {
