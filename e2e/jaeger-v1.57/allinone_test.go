@@ -34,6 +34,9 @@ type allInOne struct {
 
 	query api_v2.QueryServiceClient
 	posts api_v2.CollectorServiceClient
+
+	// stop ends it in order; the test's end does the same, once.
+	stop func()
 }
 
 // startAllInOne starts all-in-one with memory storage, or if dir is given, on the plugin with its data there.
@@ -87,7 +90,7 @@ func startAllInOne(t testing.TB, dir string) *allInOne {
 		cmd.Wait()
 		close(ended)
 	}()
-	t.Cleanup(func() {
+	j.stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -95,6 +98,9 @@ func startAllInOne(t testing.TB, dir string) *allInOne {
 			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			t.Error("all-in-one did not stop within 15 s")
 		}
+	})
+	t.Cleanup(func() {
+		j.stop()
 		if t.Failed() {
 			t.Logf("what all-in-one logged above info (storage directory %q):\n%s", dir, warnings(log.String()))
 		}

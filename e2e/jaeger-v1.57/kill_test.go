@@ -3,8 +3,10 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -29,7 +31,9 @@ func TestKilledPluginLosesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(uint64(seed), 0))
 
 	const writers = 16
-	config := configFor(t, t.TempDir())
+	// Small and young parts of the log become blocks, so that kills hit that as well.
+	dir := t.TempDir()
+	config := configFor(t, dir, "cut: {bytes: 1MiB, age: 1s}")
 	var (
 		acknowledged []acknowledgement
 		retries      [writers]*model.Span
@@ -86,8 +90,10 @@ func TestKilledPluginLosesNothing(t *testing.T) {
 	requireOnce(t, p, acknowledged)
 	requireFound(t, p, acknowledged)
 	p.client.Kill()
-	if len(acknowledged) < int(rounds) {
-		t.Errorf("only %d spans were acknowledged in %d rounds: the test has tested little", len(acknowledged), rounds)
+	if blocks := countFiles(t, dir, "meta.json"); len(acknowledged) < int(rounds) || blocks == 0 {
+		t.Errorf("only %d spans were acknowledged in %d rounds, and %d blocks cut: the test has tested little", len(acknowledged), rounds, blocks)
+	} else {
+		t.Logf("all %d spans are there, in the log and in %d blocks", len(acknowledged), blocks)
 	}
 }
 
@@ -174,6 +180,21 @@ func requireFound(t *testing.T, p *plugin, spans []acknowledgement) {
 			}
 		}
 	}
+}
+
+// countFiles counts the files of that name anywhere under dir.
+func countFiles(t *testing.T, dir, name string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == name {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func restart(t *testing.T, config string) *plugin {

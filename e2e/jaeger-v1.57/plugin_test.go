@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -101,10 +102,11 @@ func (connection) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *gr
 	return conn, nil
 }
 
-// configFor writes a configuration that keeps the data in dir, and no admin port.
-func configFor(t testing.TB, dir string) string {
+// configFor writes a configuration that keeps the data in dir and opens no admin port, with more lines if given.
+func configFor(t testing.TB, dir string, more ...string) string {
 	t.Helper()
-	return writeFile(t, "tempo.yaml", fmt.Sprintf("storage:\n  path: %s\nadmin:\n  listen_address: \"off\"\n", dir))
+	lines := append([]string{"storage: {path: " + dir + "}", `admin: {listen_address: "off"}`}, more...)
+	return writeFile(t, "tempo.yaml", strings.Join(lines, "\n")+"\n")
 }
 
 // writeFile writes a file into a fresh directory of the test.

@@ -116,7 +116,7 @@ func TestBadStartsAreRefused(t *testing.T) {
 func TestBadRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	p := startPlugin(t, t.TempDir())
-	id := model.NewTraceID(1, 2)
+	id, unknown := model.NewTraceID(1, 2), model.NewTraceID(3, 4)
 
 	write := func(change func(s *model.Span)) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -150,8 +150,8 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		code codes.Code
 		says []string
 	}{
-		{"zero trace ID", write(func(s *model.Span) { s.TraceID = model.TraceID{} }), codes.InvalidArgument, []string{"trace ID"}},
-		{"zero span ID", write(func(s *model.Span) { s.SpanID = 0 }), codes.InvalidArgument, []string{"span ID"}},
+		{"zero trace ID", write(func(s *model.Span) { s.TraceID = model.TraceID{} }), codes.InvalidArgument, []string{"trace_id is zero"}},
+		{"zero span ID", write(func(s *model.Span) { s.SpanID = 0 }), codes.InvalidArgument, []string{"span_id is zero"}},
 		{"operation not UTF-8", write(func(s *model.Span) { s.OperationName = "a\xffb" }), codes.InvalidArgument, []string{"UTF-8"}},
 		{"service not UTF-8", write(func(s *model.Span) { s.Process.ServiceName = "a\xffb" }), codes.InvalidArgument, []string{"UTF-8"}},
 		{"tag not UTF-8", write(func(s *model.Span) { s.Tags = []model.KeyValue{model.String("k", "\xc3")} }), codes.InvalidArgument, []string{"UTF-8"}},
@@ -164,10 +164,10 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		{"archived span with zero trace ID", func(ctx context.Context) error {
 			_, err := p.archives.WriteArchiveSpan(ctx, &storage_v1.WriteSpanRequest{Span: plainSpan(model.TraceID{}, 1, "refused")})
 			return err
-		}, codes.InvalidArgument, []string{"trace ID"}},
-		{"trace unknown", get(id), codes.NotFound, []string{"trace not found"}},
+		}, codes.InvalidArgument, []string{"trace_id is zero"}},
+		{"trace unknown", get(unknown), codes.NotFound, []string{"trace not found"}},
 		{"archived trace unknown", func(ctx context.Context) error {
-			stream, err := p.archived.GetArchiveTrace(ctx, &storage_v1.GetTraceRequest{TraceID: id})
+			stream, err := p.archived.GetArchiveTrace(ctx, &storage_v1.GetTraceRequest{TraceID: unknown})
 			if err != nil {
 				return err
 			}

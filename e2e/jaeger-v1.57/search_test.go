@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,7 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/jaegertracing/jaeger/model"
+	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
 )
 
 func escape(s string) string { return url.QueryEscape(s) }
@@ -19,7 +26,8 @@ func escape(s string) string { return url.QueryEscape(s) }
 // memory storage, which is Jaeger's own reading of a query, must give it as well, but where its code is wrong.
 func TestSearch(t *testing.T) {
 	t.Parallel()
-	ours, memory := startAllInOne(t, t.TempDir()), startAllInOne(t, "")
+	dir := t.TempDir()
+	ours, memory := startAllInOne(t, dir), startAllInOne(t, "")
 
 	// Trace 1: a shop's front, slow, with an error two services down. It began a minute ago.
 	front := plainSpan(model.NewTraceID(0, 1), 1, "front")
@@ -174,15 +182,39 @@ func TestSearch(t *testing.T) {
 		}
 	})
 	t.Run("archive", func(t *testing.T) {
-		// Jaeger's query looks into the archive for traces that the storage has not; so the copy is looked for
-		// by the plugin's test of retention, and here that archiving works and says so of an unknown trace.
 		if _, err := ours.call(http.MethodPost, "/api/archive/"+front.TraceID.String()); err != nil {
 			t.Error(err)
 		}
-		requireSameSpans(t, values(traces[0]), ours.awaitTrace(t, front.TraceID, 3))
 		_, err := ours.call(http.MethodPost, "/api/archive/00000000000000000000000000000099")
 		if e, ok := err.(*apiError); !ok || e.status != http.StatusNotFound {
 			t.Errorf("archiving an unknown trace: %v, want 404", err)
+		}
+		whole, err := ours.trace(front.TraceID)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		// Jaeger asks its archive only for traces that the storage has not: hence the plugin itself, on what
+		// Jaeger has left. The archive has that trace, and no other.
+		ours.stop()
+		p := startPlugin(t, dir)
+		archived := func(id model.TraceID) (spans []model.Span, err error) {
+			stream, err := p.archived.GetArchiveTrace(context.Background(), &storage_v1.GetTraceRequest{TraceID: id})
+			for err == nil {
+				var chunk *storage_v1.SpansResponseChunk
+				if chunk, err = stream.Recv(); err == nil {
+					spans = append(spans, chunk.Spans...)
+				}
+			}
+			return spans, err
+		}
+		spans, err := archived(front.TraceID)
+		if !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		requireSameSpans(t, whole, spans)
+		if spans, err := archived(quick.TraceID); status.Code(err) != codes.NotFound {
+			t.Errorf("a trace that was not archived: %v, %v; want NotFound", spans, err)
 		}
 	})
 }
