@@ -42,7 +42,7 @@ func startJaeger(o options) (*jaeger, error) {
 		"--grpc-storage-plugin.log-level=info",
 	}
 	for _, p := range o.ports {
-		args = append(args, fmt.Sprintf("--%s=:%d", p.flag, p.number))
+		args = append(args, fmt.Sprintf("--%s=%s", p.flag, p.address()))
 	}
 	log, err := os.Create(o.log)
 	if err != nil {

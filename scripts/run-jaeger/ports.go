@@ -9,13 +9,16 @@ import (
 
 // port is one of the addresses that all-in-one listens on.
 type port struct {
-	// flag sets it, as ":number".
+	// flag sets it.
 	flag string
 	use  string
 	udp  bool
 	// number is Jaeger's own choice until choosePorts makes another.
 	number int
 }
+
+// address is on loopback: what is shown here has no access control.
+func (p port) address() string { return "127.0.0.1:" + strconv.Itoa(p.number) }
 
 var jaegerPorts = []port{
 	{flag: "query.http-server.host-port", use: "UI and API", number: 16686},
@@ -38,11 +41,10 @@ func choosePorts(free bool) ([]port, error) {
 	var taken []string
 	for i := range ports {
 		p := &ports[i]
-		ask := p.number
 		if free {
-			ask = 0
+			p.number = 0
 		}
-		number, release, err := listen(ask, p.udp)
+		number, release, err := p.listen()
 		if err != nil {
 			taken = append(taken, fmt.Sprintf("%d (%s)", p.number, p.use))
 			continue
@@ -58,16 +60,15 @@ func choosePorts(free bool) ([]port, error) {
 	return ports, nil
 }
 
-func listen(number int, udp bool) (got int, release func(), err error) {
-	address := ":" + strconv.Itoa(number)
-	if udp {
-		c, err := net.ListenPacket("udp", address)
+func (p port) listen() (number int, release func(), err error) {
+	if p.udp {
+		c, err := net.ListenPacket("udp", p.address())
 		if err != nil {
 			return 0, nil, err
 		}
 		return c.LocalAddr().(*net.UDPAddr).Port, func() { _ = c.Close() }, nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", p.address())
 	if err != nil {
 		return 0, nil, err
 	}
