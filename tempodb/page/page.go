@@ -117,7 +117,7 @@ func appendPage(dst []byte, k kind, payload []byte, offset int64, level Level) [
 	if level != Raw && len(payload) >= 32 {
 		dst = compress(dst, payload, level)
 		enc = encodingZstd
-		// Reading a raw page is a copy; an eighth of a percent is not worth decompressing it.
+		// Reading a raw page is a copy: a saving of less than a thirty-second is not worth decompressing it.
 		if stored := len(dst) - begin - headerSize; stored >= len(payload)-len(payload)/32 {
 			dst, enc = dst[:begin+headerSize], encodingRaw
 		}
