@@ -29,7 +29,8 @@ type Bucket struct {
 
 	mu      sync.Mutex
 	writing map[string]bool // temporary files of writers of this Bucket
-	durable map[string]bool // folders whose own names are known to be durable
+	durable map[string]bool // folders whose names, and those of all above, are known to be durable
+	pruned  int             // how many folders were removed
 }
 
 var _ backend.Bucket = (*Bucket)(nil)
@@ -213,6 +214,7 @@ func (b *Bucket) prune(dir string) string {
 	defer b.mu.Unlock()
 	for dir != b.dir && os.Remove(dir) == nil {
 		delete(b.durable, dir)
+		b.pruned++
 		dir = filepath.Dir(dir)
 	}
 	return dir

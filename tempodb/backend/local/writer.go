@@ -118,30 +118,38 @@ func (w *writer) Abort() {
 	delete(w.b.writing, w.temp)
 }
 
-// makeDurable syncs the names in dir, and those of dir and the folders above it unless that was done.
+// makeDurable syncs the names in dir and, unless that was done, those of dir and of the folders above it.
 func (b *Bucket) makeDurable(dir string) error {
-	for first := true; ; first = false {
-		b.mu.Lock()
-		known := dir == b.dir || b.durable[dir]
-		b.mu.Unlock()
-		if known && !first {
-			return nil // its name is durable, and so are the names of the folders above it
-		}
-		if err := syncDir(dir); err != nil {
-			return err
-		}
-		if known {
-			return nil
-		}
-		up := filepath.Dir(dir)
-		if err := syncDir(up); err != nil {
-			return err
-		}
-		b.mu.Lock()
-		b.durable[dir] = true
-		b.mu.Unlock()
-		dir = up
+	b.mu.Lock()
+	before := b.pruned
+	b.mu.Unlock()
+	err := syncDir(dir)
+	var synced []string
+	for err == nil && dir != b.dir && !b.isDurable(dir) {
+		synced = append(synced, dir)
+		dir = filepath.Dir(dir)
+		err = syncDir(dir)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody deleted the object at once, and the folder with it
+	}
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pruned == before { // else a folder may be another one of the same name
+		for _, d := range synced {
+			b.durable[d] = true
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) isDurable(dir string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.durable[dir]
 }
 
 // syncDir makes the names in a directory durable.
