@@ -42,7 +42,7 @@
 //
 // The header stands twice, in two file system blocks, because it holds the salt without which no record
 // can be verified. Records follow each other without padding. The end record is written when a segment is
-// sealed, so that damage in a sealed file is not taken for a torn tail. FORMAT.md has all bytes.
+// sealed, so that damage in a sealed file is not taken for a torn tail. docs/format.md has all bytes.
 //
 // # Group commit
 //

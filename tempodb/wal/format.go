@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// The segment file. FORMAT.md describes the bytes; these are the numbers.
+// The segment file. docs/format.md describes the bytes; these are the numbers.
 const (
 	version = 1
 

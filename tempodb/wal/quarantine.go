@@ -33,7 +33,7 @@ func (l *Log) quarantine(path string, damages []Damage) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Log segment %s was removed on %s and kept here because of damage.\n",
 		filepath.Base(path), time.Now().UTC().Format(time.RFC3339))
-	text.WriteString("All records outside of the following parts were readable. The format is in tempodb/wal/FORMAT.md.\n\n")
+	text.WriteString("All records outside of the following parts were readable. The format is in docs/format.md.\n\n")
 	for _, d := range damages {
 		fmt.Fprintf(&text, "offset %d, %d bytes: %s\n", d.Offset, d.Bytes, d.Kind)
 	}
