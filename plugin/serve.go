@@ -45,20 +45,22 @@ func (*GRPCPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Clien
 	return nil, errors.New("this is the plugin, not what loads it")
 }
 
-// ServePlugin serves the Jaeger that started this process, and returns when it asks for shutdown. Jaeger
-// then waits about 2 seconds before it kills: close the store at once. Calls may still be in flight,
+// ServePlugin serves the Jaeger that started this process, and returns when it asks for shutdown or when ctx ends. Jaeger
+// waits about 2 seconds after it asked before it kills: close the store at once. Calls may still be in flight,
 // but no answer reaches anybody.
 //
 // The first line that the process prints to stdout must be the one that this function prints. Without
 // the environment of a plugin it prints an explanation and ends the process with status 1.
-func ServePlugin(services *Services, logger hclog.Logger) {
+func ServePlugin(ctx context.Context, services *Services, logger hclog.Logger) {
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake,
 		VersionedPlugins: map[int]goplugin.PluginSet{
 			protocolVersion: {PluginName: &GRPCPlugin{Services: services}},
 		},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(MaxReceive))...)
+			server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(MaxReceive))...)
+			context.AfterFunc(ctx, server.Stop)
+			return server
 		},
 		Logger: logger,
 	})

@@ -25,7 +25,7 @@ const closedFile = "TEMPO_TEST_PLUGIN_CLOSED"
 func TestMain(m *testing.M) {
 	if file := os.Getenv(closedFile); file != "" {
 		store := &naiveStore{}
-		ServePlugin(New(Options{Writer: store, Reader: store}), hclog.NewNullLogger())
+		ServePlugin(context.Background(), New(Options{Writer: store, Reader: store}), hclog.NewNullLogger())
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			panic(err)
 		}

@@ -176,6 +176,13 @@ func drawSpan(t *rapid.T) []byte {
 	if rapid.Bool().Draw(t, "twice") {
 		fields = append(fields, marshal(&tracev1.Span{Name: drawText(t), Kind: tracev1.Span_SPAN_KIND_CLIENT, StartTimeUnixNano: 3}))
 	}
+	if rapid.IntRange(0, 5).Draw(t, "enums of 64 bits") == 0 { // of which protobuf takes 32
+		wide := protowire.AppendTag(nil, 6, protowire.VarintType)
+		wide = protowire.AppendVarint(wide, 7<<32|uint64(rapid.IntRange(0, 6).Draw(t, "wide kind")))
+		status := protowire.AppendTag(nil, 3, protowire.VarintType)
+		status = protowire.AppendVarint(status, 7<<32|uint64(rapid.IntRange(0, 3).Draw(t, "wide code")))
+		fields = append(fields, wide, field(15, status))
+	}
 	fields = append(fields, drawAttributes(t, 9)...)
 	for range rapid.IntRange(0, 2).Draw(t, "statuses") {
 		fields = append(fields, field(15, marshal(&tracev1.Status{

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
@@ -107,6 +108,34 @@ func TestSplitDoesNotCopyARequestOfOneTrace(t *testing.T) {
 	fragments, _, err := s.Split(request)
 	if err != nil || len(fragments) != 1 || &fragments[0].Data[0] != &request[0] || fragments[0].Spans != 5 {
 		t.Fatalf("%v, error %v", fragments, err)
+	}
+}
+
+func TestSplitDropsWhatHoldsNoSpan(t *testing.T) {
+	good := requestOf(marshal(goodSpan("good----")))
+	for name, extra := range map[string][]byte{
+		"unknown field of the request": field(99, []byte("x")),
+		"resource without scopes":      field(1, field(3, []byte("schema"))),
+		"scope without spans":          field(1, field(2, field(3, []byte("schema")))),
+	} {
+		var s Splitter
+		fragments, rejected, err := s.Split(append(bytes.Clone(extra), good...))
+		if err != nil || rejected.Spans != 0 || len(fragments) != 1 || !bytes.Equal(fragments[0].Data, good) {
+			t.Errorf("%s: %x, rejected %+v, error %v", name, fragments, rejected, err)
+		}
+	}
+}
+
+func TestSplitAcceptsIDsThatAreZeroInPart(t *testing.T) {
+	for _, id := range []ID{{0: 1}, {7: 1}, {8: 1}, {15: 1}} {
+		span := goodSpan("good----")
+		span.TraceId = id[:]
+		span.ParentSpanId = make([]byte, 8)
+		var s Splitter
+		fragments, rejected, err := s.Split(requestOf(marshal(span)))
+		if err != nil || rejected.Spans != 0 || len(fragments) != 1 || fragments[0].TraceID != id {
+			t.Errorf("%s: %v, rejected %+v, error %v", id, fragments, rejected, err)
+		}
 	}
 }
 
@@ -272,6 +301,7 @@ func TestSplitRefusesWhatIsNotOTLPWhole(t *testing.T) {
 		{"cut in a tag", append(bytes.Clone(good), 0x80), n + 1, faults[faultTruncated]},
 		{"cut in a length", append(bytes.Clone(good), 0x0a, 0x80), n + 2, faults[faultTruncated]},
 		{"cut in a message", append(bytes.Clone(good), 0x0a, 5, 0), n + 1, faults[faultTruncated]},
+		{"one byte missing", append(bytes.Clone(good), 0x0a, 1), n + 1, faults[faultTruncated]},
 		{"length of 2^63", append(bytes.Clone(good), "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"...), n + 1, faults[faultTruncated]},
 		{"varint of 65 bits", append(bytes.Clone(good), "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"...), n + 1, faults[faultVarint]},
 		{"field 0", append(bytes.Clone(good), 0x02, 0), n, faults[faultTag]},
@@ -290,6 +320,7 @@ func TestSplitRefusesWhatIsNotOTLPWhole(t *testing.T) {
 		{"attribute cut", span(field(9, []byte{0x0a, 9})), n + 9, faults[faultTruncated]},
 		{"value that exceeds its attribute", span(field(9, []byte{0x12, 3, 0x0a, 5, 0})), n + 11, faults[faultTruncated]},
 		{"array as varint", span(field(9, field(2, []byte{5 << 3, 1}))), n + 11, faults[faultKnownType]},
+		{"value cut where a short string would end", span(field(9, append([]byte("\x0a\x01k\x12\x84\x0a\x82"), make([]byte, 130)...))), n + 16, faults[faultTruncated]},
 		{"event cut", span(field(11, []byte{0x12, 9})), n + 9, faults[faultTruncated]},
 		{"status as OTLP 0.1 had it", span(field(15, []byte{3<<3 | 2, 0})), n + 9, faults[faultKnownType]},
 		{"resource cut", group(field(1, []byte{0x0a, 9})), n + 5, faults[faultTruncated]},
@@ -332,6 +363,9 @@ func TestSplitBoundsWhatRepeatedResourcesTake(t *testing.T) {
 	if !errors.As(err, &big) || big.Traces != 100 || big.Limit != 1<<20 || big.Expanded < 100<<16 {
 		t.Fatalf("error %v", err)
 	}
+	if want := "has 100 traces"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%q does not say %q", err, want)
+	}
 	s.MaxExpansion = 0
 	fragments, _, err := s.Split(request)
 	if err != nil || len(fragments) != 100 {
@@ -355,5 +389,53 @@ func TestASplitterForgetsTheRequestBefore(t *testing.T) {
 		if diff := cmp.Diff(fresh, got); diff != "" {
 			t.Fatal(diff)
 		}
+	}
+}
+
+func TestValidUTF8AgreesWithTheStandardLibrary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := []byte(rapid.StringN(0, 40, 60).Draw(t, "text"))
+		if len(b) > 0 && rapid.Bool().Draw(t, "break it") {
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+		}
+		if got, want := validUTF8(b), utf8.Valid(b); got != want {
+			t.Fatalf("%q: %v, want %v", b, got, want)
+		}
+	})
+	for n := range 40 {
+		for at := range n {
+			b := bytes.Repeat([]byte{'a'}, n)
+			b[at] = 0xff
+			if validUTF8(b) {
+				t.Fatalf("%q is valid", b)
+			}
+		}
+	}
+}
+
+func TestPlainStringReadsOnlyWhatTheLongWayReadsAlike(t *testing.T) {
+	found := 0
+	rapid.Check(t, func(t *rapid.T) {
+		kv := text(rapid.StringN(0, 5, 10).Draw(t, "key"), rapid.StringN(0, 5, 130).Draw(t, "value"))
+		b := marshal(kv)
+		for range rapid.IntRange(0, 2).Draw(t, "changes") {
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+		}
+		if rapid.Bool().Draw(t, "more") {
+			b = append(b, rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "tail")...)
+		}
+		key, value, ok := plainString(b, 0)
+		if !ok {
+			return
+		}
+		found++
+		k, r, next := readKeyValue(b, 0)
+		v, end := readAnyValue(r.b, r.i)
+		if next != len(b) || end < 0 || v.kind != valueString || !bytes.Equal(key, k) || !bytes.Equal(value, v.data.bytes()) {
+			t.Fatalf("%x: got %q=%q, the long way %q=%+v", b, key, value, k, v)
+		}
+	})
+	if found == 0 {
+		t.Error("no attribute was plain")
 	}
 }

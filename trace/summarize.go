@@ -29,7 +29,7 @@ type summaryService struct {
 }
 
 type summarySpan struct {
-	id, parent uint64 // big endian, so that they sort as their bytes; zero: none
+	id, parent uint64 // big endian, so that they sort as their bytes; zero if there is none
 	start, end int64
 	name       []byte
 	service    int32
@@ -226,9 +226,8 @@ func (s *summarizer) rank() {
 func (s *summarizer) connect() (root *summarySpan, hasRoot bool) {
 	s.byID.reset(len(s.spans))
 	for n := range s.spans {
-		if id := s.spans[n].id; id != 0 {
-			s.byID.intern(hashWords(id, 0), n, func(n int) bool { return s.spans[n].id == id })
-		}
+		id := s.spans[n].id
+		s.byID.intern(hashWords(id, 0), n, func(n int) bool { return s.spans[n].id == id })
 	}
 	const (
 		ordinary = iota

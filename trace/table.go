@@ -2,6 +2,7 @@ package trace
 
 import (
 	"hash/maphash"
+	"math"
 	"math/bits"
 )
 
@@ -96,14 +97,17 @@ var (
 	wordSeed2 = maphash.String(bytesSeed, "second word")
 )
 
+// hashMask is all ones but in tests, which make hashes meet.
+var hashMask uint64 = math.MaxUint64
+
 // hashBytes hashes b, as part of the record with the given number.
 func hashBytes(b []byte, within int) uint64 {
-	return maphash.Bytes(bytesSeed, b) ^ uint64(within)*wordSeed
+	return (maphash.Bytes(bytesSeed, b) ^ uint64(within)*wordSeed) & hashMask
 }
 
 // hashWords hashes two words, such as the halves of a trace ID.
 func hashWords(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^wordSeed, b^wordSeed2)
 	hi, lo = bits.Mul64(hi^lo^wordSeed2, wordSeed)
-	return hi ^ lo
+	return (hi ^ lo) & hashMask
 }

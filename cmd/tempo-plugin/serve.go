@@ -47,15 +47,7 @@ func serve(file string) error {
 	a.store.Store(s)
 	log.Info("store is open", "path", cfg.Storage.Path, "version", versionText(), "took", time.Since(began).Round(time.Millisecond))
 
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		plugin.ServePlugin(s.services, hlog)
-	}()
-	select {
-	case <-done: // Jaeger asked for it
-	case <-ctx.Done():
-	}
+	plugin.ServePlugin(ctx, s.services, hlog)
 	err = s.db.Close() // calls in flight get an error, and are not acknowledged
 	log.Info("stopped")
 	return err

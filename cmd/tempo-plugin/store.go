@@ -36,6 +36,12 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 	if err != nil {
 		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
 	}
+	// Nobody else writes here: the directory is locked.
+	if removed, err := bucket.RemoveStale(ctx, 0); err != nil {
+		return nil, fmt.Errorf("storage directory %s: remove files of a writer that crashed: %w", cfg.Storage.Path, err)
+	} else if removed > 0 {
+		log.Info("removed files of blocks whose writing a crash had ended", "files", removed)
+	}
 	db, err := tracedb.Open(ctx, tracedb.Options{
 		Dir:       filepath.Join(cfg.Storage.Path, "log"),
 		Bucket:    bucket,

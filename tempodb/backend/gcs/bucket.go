@@ -167,7 +167,10 @@ func (b *Bucket) List(ctx context.Context, dir string, fn func(name string) erro
 		}
 		slices.Sort(names) // objects come before folders in a page
 		for _, name := range names {
-			if refused = cmp.Or(ctx.Err(), fn(name)); refused != nil {
+			if refused = ctx.Err(); refused == nil {
+				refused = fn(name)
+			}
+			if refused != nil {
 				return refused
 			}
 		}

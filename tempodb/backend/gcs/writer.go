@@ -125,14 +125,14 @@ func (w *writer) Repeatable() bool { return w.upload == nil && w.err == nil }
 // Commit implements backend.ObjectWriter.
 func (w *writer) Commit() error {
 	if w.done {
-		return w.b.fail(w.ctx, "commit", w.name, errors.New("the object is ended already"))
-	}
-	if err := w.ctx.Err(); err != nil && w.err == nil {
-		w.err = err
-	}
-	if w.err != nil {
-		w.Abort()
 		return w.err
+	}
+	if w.err == nil {
+		w.err = w.ctx.Err()
+	}
+	if err := w.err; err != nil {
+		w.Abort()
+		return err
 	}
 	if w.upload == nil {
 		if err := w.b.put(w.ctx, w.object, w.content); err != nil {
@@ -167,6 +167,7 @@ func (w *writer) Abort() {
 
 func (w *writer) end() {
 	w.done = true
+	w.err = w.b.fail(context.Background(), "write", w.name, errors.New("the object is ended already"))
 	w.content = nil
 	w.cancel()
 }

@@ -80,14 +80,14 @@ func (w *writer) Repeatable() bool { return w.err == nil && !w.done }
 // Commit implements backend.ObjectWriter.
 func (w *writer) Commit() error {
 	if w.done {
-		return w.b.Fail(w.ctx, "commit", w.name, errors.New("the object is ended already"))
+		return w.err
 	}
 	if w.err == nil {
 		w.err = w.ctx.Err()
 	}
-	if w.err != nil {
+	if err := w.err; err != nil {
 		w.Abort()
-		return w.err
+		return err
 	}
 	var err error
 	if w.file == nil {
@@ -111,6 +111,7 @@ func (w *writer) Abort() {
 
 func (w *writer) end() {
 	w.done = true
+	w.err = w.b.Fail(context.Background(), "write", w.name, errors.New("the object is ended already"))
 	w.memory = nil
 	if w.file != nil {
 		w.file.Close()
