@@ -9,8 +9,8 @@ GO ?= go
 BIN := bin
 JAEGER := $(BIN)/jaeger-v1.57
 TOOLS := $(CURDIR)/$(BIN)/tools
-# The modules of this repository with code of its own: the product, and the tests with real Jaegers.
-MODULES := . e2e/jaeger-v1.57
+# The tests with real programs of others, each in a module of its own.
+E2E_MODULES := $(patsubst %/go.mod,%,$(wildcard e2e/*/go.mod))
 
 .PHONY: help
 help: ## list the targets
@@ -42,7 +42,7 @@ lint: need-go $(BIN)/tools/staticcheck $(BIN)/tools/golangci-lint ## gofmt, go v
 	@echo "==> gofmt"
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 		if [ -n "$$bad" ]; then echo "not formatted (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
-	@for m in $(MODULES); do \
+	@for m in . $(E2E_MODULES); do \
 		echo "==> go vet, staticcheck and golangci-lint in $$m"; \
 		(cd $$m && $(GO) vet ./... && $(TOOLS)/staticcheck ./... && $(TOOLS)/golangci-lint run ./...); \
 	done
@@ -52,9 +52,11 @@ fuzz: need-go ## every fuzz target for a few seconds each (FUZZTIME=5s)
 	@scripts/fuzz
 
 .PHONY: e2e
-e2e: build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## the real Jaeger v1.57 and its own storage suite on the plugin; kill -9 fifty times (E2E=-run=Name)
-	@echo "==> end-to-end tests with Jaeger v1.57"
-	@cd e2e/jaeger-v1.57 && $(GO) test -count=1 -timeout 20m $(E2E) ./...
+e2e: build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
+	@for m in $(E2E_MODULES); do \
+		echo "==> end-to-end tests of $$m"; \
+		(cd $$m && $(GO) test -count=1 -timeout 20m $(E2E) ./...); \
+	done
 
 .PHONY: chaos
 chaos: build ## kill -9 the plugin under load 500 times, look for every acknowledged span (ROUNDS=, SEED=)
