@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 // ifAbsent is the key of contexts whose PUT must not replace an object. The client has no option for it.
 type ifAbsent struct{}
 
-// transport adds what the client can't do: a condition, and an end to uploads that are stuck.
+// transport adds what the client can't do: a condition, an end to uploads that are stuck, and a length to empty objects.
 type transport struct {
 	next  http.RoundTripper
 	stall time.Duration
@@ -31,6 +32,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ctx.Value(ifAbsent{}) != nil {
 		r.Header.Set("If-None-Match", "*") // need not be signed
 	}
+	if err := setLength(r); err != nil {
+		cancel()
+		r.Body.Close()
+		return nil, err
+	}
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		late := !stuck.Stop()
@@ -42,6 +48,30 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &body{resp.Body, cancel}
 	return resp, nil
+}
+
+// setLength gives a request with a small body of unknown length its length. Without TLS the client signs the body in pieces, and sends
+// that of an empty object, 86 bytes of signature, with Transfer-Encoding: chunked: AWS has no use for that, and versitygw takes its end for
+// the next request.
+func setLength(r *http.Request) error {
+	if r.ContentLength > 0 || r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	const small = 64 << 10
+	content, err := io.ReadAll(io.LimitReader(r.Body, small))
+	if err != nil || len(content) == small {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(content), r.Body), r.Body}
+		return err
+	}
+	r.Body.Close()
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(content)), int64(len(content))
+	if len(content) == 0 {
+		r.Body = http.NoBody
+	}
+	return nil
 }
 
 // body ends its request's context when it is closed.
