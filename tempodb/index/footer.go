@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/jaeger-tempo/tempo/tempodb/page"
@@ -52,6 +53,21 @@ func (f *footer) append(dst []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// writeEnd writes the footer page and the trailer.
+func (f *footer) writeEnd(w io.Writer, pages *page.Writer) error {
+	ref, err := pages.Write(f.append(nil))
+	if err != nil {
+		return fmt.Errorf("search object: footer: %w", err)
+	}
+	trailer := binary.LittleEndian.AppendUint64(nil, uint64(ref.Offset))
+	trailer = binary.LittleEndian.AppendUint64(trailer, uint64(ref.Length))
+	trailer = append(trailer, objectMagic...)
+	if _, err := w.Write(trailer); err != nil {
+		return fmt.Errorf("search object: trailer: %w", err)
+	}
+	return nil
 }
 
 var errFooter = errors.New("malformed footer")

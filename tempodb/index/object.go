@@ -227,16 +227,8 @@ func (s *search) addClasses(set rowSet, dst rowSet) error {
 	if set == nil {
 		return nil
 	}
-	if s.ofStripe != s.stripe+1 {
-		ref := s.o.footer.stripes[s.stripe]
-		var err error
-		if s.content, err = page.Read(s.content[:0], s.o.r, ref); err != nil {
-			return err
-		}
-		if s.of, err = parseClassColumn(s.of, s.content, s.rows(), s.o.classes); err != nil {
-			return corrupt(s.o.r, "page of classes", ref.Offset, err.Error())
-		}
-		s.ofStripe = s.stripe + 1
+	if err := s.loadClasses(s.stripe); err != nil {
+		return err
 	}
 	for word := range dst {
 		of := s.of[word<<6 : min(word<<6+64, len(s.of))]
@@ -246,6 +238,23 @@ func (s *search) addClasses(set rowSet, dst rowSet) error {
 		}
 		dst[word] |= w
 	}
+	return nil
+}
+
+// loadClasses makes the classes of a stripe's rows present.
+func (s *search) loadClasses(stripe uint32) error {
+	if s.ofStripe == stripe+1 {
+		return nil
+	}
+	ref := s.o.footer.stripes[stripe]
+	var err error
+	if s.content, err = page.Read(s.content[:0], s.o.r, ref); err != nil {
+		return err
+	}
+	if s.of, err = parseClassColumn(s.of, s.content, s.o.rowsOf(stripe), s.o.classes); err != nil {
+		return corrupt(s.o.r, "page of classes", ref.Offset, err.Error())
+	}
+	s.ofStripe = stripe + 1
 	return nil
 }
 
@@ -443,11 +452,7 @@ func (o *Object) Check(ctx context.Context) error {
 	}
 	set := newRowSet(stripeRows)
 	return o.terms.Scan(nil, func(key, list []byte) (bool, error) {
-		length, n := binary.Uvarint(key)
-		if n <= 0 || length > uint64(len(key)-n) {
-			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")
-		}
-		_, kind, stripe, ok := splitTermKey(nil, key[n+int(length):])
+		_, kind, stripe, ok := cutStem(key)
 		rows := o.rowsOf(stripe)
 		if !ok || kind == kindRows && rows == 0 {
 			return false, corrupt(o.r, fmt.Sprintf("term key %q", key), 0, "is malformed")

@@ -80,6 +80,25 @@ func splitTermKey(dst, rest []byte) (value []byte, kind byte, stripe uint32, ok 
 	}
 }
 
+// cutStem takes a record's key apart into the part that all records of the term share, a view into key, and the rest.
+func cutStem(key []byte) (stem []byte, kind byte, stripe uint32, ok bool) {
+	length, n := binary.Uvarint(key)
+	if n <= 0 || length > uint64(len(key)-n) {
+		return nil, 0, 0, false
+	}
+	for at := n + int(length); ; at += 2 {
+		i := bytes.IndexByte(key[at:], 0)
+		if i < 0 || at+i+1 == len(key) {
+			return nil, 0, 0, false
+		}
+		at += i
+		if key[at+1] != escape {
+			_, kind, stripe, ok = splitTermKey(nil, key[at:])
+			return key[:at], kind, stripe, ok
+		}
+	}
+}
+
 func parseStripe(b []byte) (uint32, bool) {
 	switch {
 	case len(b) == 1 && b[0] < 0xF0:

@@ -2,7 +2,6 @@ package index
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -51,17 +50,7 @@ func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 	if err := m.writeColumns(pages, order, keys, &f); err != nil {
 		return fmt.Errorf("search object: columns: %w", err)
 	}
-	ref, err := pages.Write(f.append(nil))
-	if err != nil {
-		return fmt.Errorf("search object: footer: %w", err)
-	}
-	trailer := binary.LittleEndian.AppendUint64(nil, uint64(ref.Offset))
-	trailer = binary.LittleEndian.AppendUint64(trailer, uint64(ref.Length))
-	trailer = append(trailer, objectMagic...)
-	if _, err := w.Write(trailer); err != nil {
-		return fmt.Errorf("search object: trailer: %w", err)
-	}
-	return nil
+	return f.writeEnd(w, pages)
 }
 
 // order is the numbering of owners and rows in a search object.
@@ -145,6 +134,7 @@ type termWriter struct {
 	told   []bool // by ordinal of a term of rows: classes tell its rows
 	table  *page.TableWriter
 	key    []byte // of the field
+	stem   []byte
 	record []byte
 	list   []byte
 	sorted []uint32
@@ -225,60 +215,102 @@ func (t *termWriter) rows(value []byte, list *postings) error {
 		list.each(t.m.pool, func(row uint32) { t.sorted = append(t.sorted, t.o.renum[row]) })
 		slices.Sort(t.sorted)
 	}
-	t.record = appendValueKey(append(t.record[:0], t.key...), value)
-	stem := len(t.record)
-	for rest := t.sorted; len(rest) > 0; {
-		stripe := rest[0] / stripeRows
+	t.stem = appendValueKey(append(t.stem[:0], t.key...), value)
+	var err error
+	t.record, t.list, err = addStripes(t.table, t.record, t.list, t.stem, t.sorted)
+	return err
+}
+
+// addStripes adds a record for each stripe that has some of rows, which ascend and are overwritten. record and list are scratch, and returned.
+func addStripes(table *page.TableWriter, record, list, stem []byte, rows []uint32) ([]byte, []byte, error) {
+	record = append(record[:0], stem...)
+	for len(rows) > 0 {
+		stripe := rows[0] / stripeRows
 		n := 0
-		for n < len(rest) && rest[n]/stripeRows == stripe {
-			rest[n] %= stripeRows
+		for n < len(rows) && rows[n]/stripeRows == stripe {
+			rows[n] %= stripeRows
 			n++
 		}
-		t.record = appendStripe(t.record[:stem], stripe)
-		t.list = appendRowList(t.list[:0], rest[:n])
-		if err := t.table.Add(t.record, t.list); err != nil {
-			return err
+		record = appendStripe(record[:len(stem)], stripe)
+		list = appendRowList(list[:0], rows[:n])
+		if err := table.Add(record, list); err != nil {
+			return record, list, err
 		}
-		rest = rest[n:]
+		rows = rows[n:]
 	}
-	return nil
+	return record, list, nil
 }
 
 // writeColumns writes a page of columns for each chunkRows rows and enters it in the footer.
 func (m *Memory) writeColumns(pages *page.Writer, o *order, keys [][16]byte, f *footer) error {
-	var c chunk
-	var encoded []byte
-	owner := 0
-	for begin := 0; begin < len(o.rows); begin += chunkRows {
-		end := min(begin+chunkRows, len(o.rows))
-		c.firstOwner = uint32(owner)
-		c.keys, c.ends, c.starts, c.durations = c.keys[:0], c.ends[:0], c.starts[:0], c.durations[:0]
-		for ; ; owner++ {
-			c.keys = append(c.keys, keys[o.owners[owner]])
-			c.ends = append(c.ends, min(o.ends[owner], uint32(end))-uint32(begin))
-			if int(o.ends[owner]) >= end {
-				break
+	w := chunkWriter{pages: pages, f: f}
+	begin, ordinal := uint32(0), uint32(0)
+	for i, owner := range o.owners {
+		if o.ends[i] == begin {
+			continue
+		}
+		w.owner(ordinal, keys[owner])
+		ordinal++
+		for _, row := range o.rows[begin:o.ends[i]] {
+			if err := w.row(m.rows[row].start, m.rows[row].duration); err != nil {
+				return err
 			}
 		}
-		if int(o.ends[owner]) == end {
-			owner++
-		}
-		info := chunkInfo{starts: emptyRange, durations: emptyRange}
-		for _, row := range o.rows[begin:end] {
-			r := &m.rows[row]
-			c.starts = append(c.starts, r.start)
-			c.durations = append(c.durations, r.duration)
-			info.starts.include(r.start)
-			info.durations.include(r.duration)
-		}
-		encoded = appendChunk(encoded[:0], &c)
-		ref, err := pages.Write(encoded)
-		if err != nil {
-			return err
-		}
-		info.ref = ref
-		f.chunks = append(f.chunks, info)
+		begin = o.ends[i]
 	}
+	return w.flush()
+}
+
+// chunkWriter writes columns row by row.
+type chunkWriter struct {
+	pages   *page.Writer
+	f       *footer
+	c       chunk
+	info    chunkInfo
+	ordinal uint32
+	key     [16]byte
+	encoded []byte
+}
+
+// owner begins an owner, which must have a row. Ordinals are consecutive.
+func (w *chunkWriter) owner(ordinal uint32, key [16]byte) { w.ordinal, w.key = ordinal, key }
+
+// row adds a row of the owner begun last.
+func (w *chunkWriter) row(start, duration int64) error {
+	c := &w.c
+	if len(c.keys) == 0 {
+		c.firstOwner = w.ordinal
+		w.info = chunkInfo{starts: emptyRange, durations: emptyRange}
+	}
+	if int(w.ordinal-c.firstOwner) == len(c.keys) {
+		c.keys = append(c.keys, w.key)
+		c.ends = append(c.ends, 0)
+	}
+	c.starts = append(c.starts, start)
+	c.durations = append(c.durations, duration)
+	c.ends[len(c.ends)-1] = uint32(len(c.starts))
+	w.info.starts.include(start)
+	w.info.durations.include(duration)
+	if len(c.starts) == chunkRows {
+		return w.flush()
+	}
+	return nil
+}
+
+// flush writes the rows that are not written yet.
+func (w *chunkWriter) flush() error {
+	c := &w.c
+	if len(c.starts) == 0 {
+		return nil
+	}
+	w.encoded = appendChunk(w.encoded[:0], c)
+	ref, err := w.pages.Write(w.encoded)
+	if err != nil {
+		return err
+	}
+	w.info.ref = ref
+	w.f.chunks = append(w.f.chunks, w.info)
+	c.keys, c.ends, c.starts, c.durations = c.keys[:0], c.ends[:0], c.starts[:0], c.durations[:0]
 	return nil
 }
 
