@@ -54,9 +54,9 @@ type indexer struct {
 // forget drops what points into the data, and buffers that one large value made large.
 func (ix *indexer) forget() {
 	const kept = 1 << 20
-	ix.sink, ix.service = nil, nil
+	ix.sink = nil
 	ix.scanner.forget()
-	if cap(ix.identity)+cap(ix.value)+cap(ix.operation)+cap(ix.field) > kept ||
+	if cap(ix.identity)+cap(ix.service)+cap(ix.value)+cap(ix.operation)+cap(ix.field) > kept ||
 		cap(ix.attributes)+cap(ix.events) > kept/16 {
 		*ix = indexer{}
 	}

@@ -392,10 +392,10 @@ func (s *Splitter) write(request []byte, t *splitTrace) {
 // alike, and returns the span that comes next in the trace.
 func (s *Splitter) writeRun(request []byte, n int32) (next int32) {
 	span := &s.spans[n-1]
-	run, scope := span.extent, span.scope
+	run := span.extent
 	for next = span.next; next > 0; next = span.next {
-		span = &s.spans[next-1]
-		if span.scope != scope || span.start != run.end {
+		// Spans of two scopes never adjoin: the second scope's tag is between them.
+		if span = &s.spans[next-1]; span.start != run.end {
 			break
 		}
 		run.end = span.end

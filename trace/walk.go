@@ -1,5 +1,7 @@
 package trace
 
+import "sync"
+
 // Walk calls fn for each span of data, in order, with the bytes of its Resource, its InstrumentationScope
 // and its Span message (of a resource or scope given in several parts, with their concatenation, which
 // protobuf takes as one message; empty if there is none). Spans below one resource are given the same
@@ -9,28 +11,35 @@ package trace
 //
 // The slices are valid during the call. They must not be modified.
 func Walk(data []byte, fn func(resource, scope, span []byte) error) error {
-	w := walk{fn: fn}
-	var sc scanner
-	next := sc.scan(data, &w)
-	if w.err != nil {
-		return w.err
+	w := walkers.Get().(*walker)
+	w.fn = fn
+	next := w.scanner.scan(data, w)
+	err := w.err
+	w.scanner.forget()
+	*w = walker{scanner: w.scanner}
+	walkers.Put(w)
+	if err != nil {
+		return err
 	}
 	return wireError(next)
 }
 
-// walk is the visitor of Walk.
-type walk struct {
+var walkers = sync.Pool{New: func() any { return new(walker) }}
+
+// walker is the visitor of Walk.
+type walker struct {
+	scanner         scanner
 	fn              func(resource, scope, span []byte) error
 	resource, scope []byte
 	err             error
 }
 
-func (w *walk) group(resource, scope *shell, _ bool) (next int) {
+func (w *walker) group(resource, scope *shell, _ bool) (next int) {
 	w.resource, w.scope = resource.head, scope.head
 	return 0
 }
 
-func (w *walk) span(b []byte, i int) (next int) {
+func (w *walker) span(b []byte, i int) (next int) {
 	if w.err = w.fn(w.resource, w.scope, b[i:]); w.err != nil {
 		return fail(i, faultStopped)
 	}
@@ -104,7 +113,8 @@ func (sc *scanner) scan(data []byte, v visitor) (next int) {
 				return next
 			}
 			same = true
-			return eachOf(b, i, 2, v.span)
+			// A closure stays on the stack, where v.span would not.
+			return eachOf(b, i, 2, func(b []byte, i int) int { return v.span(b, i) })
 		})
 	})
 }
