@@ -1,0 +1,221 @@
+package columnar
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// MaxContent is how many bytes the values of a page may have together.
+	MaxContent = 64 << 20
+
+	version = 1
+	// A page that is smaller than a part of its content, and so much, has its values as they are; so the
+	// memory that a page takes is bounded by its length.
+	maxRatio     = 256
+	ratioSlack   = 1 << 16
+	keySize      = 16
+	maxKeptBlob  = 4 << 20
+	maxKeptSpans = 1 << 16
+)
+
+// ErrCorrupt is what errors of Parse and Value wrap when bytes are not a page that Append made.
+var ErrCorrupt = errors.New("not a columnar page of traces, or a damaged one")
+
+// Encoder makes pages. The zero Encoder is ready for use; it is for one goroutine at a time and keeps its
+// buffers from one page to the next.
+type Encoder struct {
+	model  model
+	parser parser
+	t      content
+	coded  []byte
+	raw    []byte
+	blob   []byte
+}
+
+// Append appends to dst a page that holds the values, in their order, and their keys, and returns the
+// extended buffer. A value should be the TracesData of the trace with its key for an ID, but may be any
+// bytes. Values that have more than MaxContent bytes together, or are not as many as the keys, are refused.
+// The values are not kept.
+func (e *Encoder) Append(dst []byte, keys [][keySize]byte, values [][]byte) ([]byte, error) {
+	if len(keys) != len(values) {
+		return dst, fmt.Errorf("page of traces: %d keys for %d values", len(keys), len(values))
+	}
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	if size > MaxContent {
+		return dst, fmt.Errorf("page of traces: values of %d bytes, more than the %d that a page can hold", size, MaxContent)
+	}
+	begin := len(dst)
+	dst, ok := e.page(dst, keys, values, size, false)
+	if !ok || size > maxRatio*(len(dst)-begin)+ratioSlack {
+		dst, _ = e.page(dst[:begin], keys, values, size, true)
+	}
+	return dst, nil
+}
+
+// page appends a page, unless its traces have too many shapes. If plain, the values stay as they are.
+func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size int, plain bool) ([]byte, bool) {
+	m := &e.model
+	m.reset()
+	m.startEncoding(e.coded[:0], e.raw[:0])
+	m.blob = e.blob[:0]
+	e.parser.reset(m)
+	for i, value := range values {
+		if plain {
+			e.t.reset()
+			e.t.raw, e.t.text = true, value
+		} else {
+			e.parser.parse(&e.t, &keys[i], value)
+		}
+		m.value(&e.t)
+	}
+	m.finish()
+	dst = append(dst, version)
+	dst = binary.AppendUvarint(dst, uint64(len(values)))
+	dst = binary.AppendUvarint(dst, uint64(size))
+	dst = binary.AppendUvarint(dst, uint64(len(m.coded)))
+	dst = binary.AppendUvarint(dst, uint64(len(m.raw)))
+	dst = binary.AppendUvarint(dst, uint64(len(m.blob)))
+	for i := range keys {
+		dst = append(dst, keys[i][:]...)
+	}
+	dst = append(dst, m.coded...)
+	dst = append(dst, m.raw...)
+	z := encoders.Get().(*zstd.Encoder)
+	dst = z.EncodeAll(m.blob, dst)
+	encoders.Put(z)
+	e.coded, e.raw, e.blob = m.coded, m.raw, m.blob
+	return dst, len(m.nodes) <= maxNodes
+}
+
+var (
+	encoders = sync.Pool{New: func() any {
+		e, err := zstd.NewWriter(nil,
+			zstd.WithEncoderLevel(zstd.SpeedDefault),
+			zstd.WithEncoderConcurrency(1),
+			zstd.WithLowerEncoderMem(true),
+			zstd.WithSingleSegment(true),
+			zstd.WithEncoderCRC(false))
+		if err != nil {
+			panic(err) // constant options
+		}
+		return e
+	}}
+	decoders = sync.Pool{New: func() any {
+		d, err := zstd.NewReader(nil,
+			zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(MaxContent))
+		if err != nil {
+			panic(err) // constant options
+		}
+		return d
+	}}
+)
+
+// Page reads a page. The zero Page is ready for Parse; it is for one goroutine at a time and keeps its
+// buffers from one page to the next.
+type Page struct {
+	model   model
+	t       content
+	keys    []byte
+	coded   []byte
+	raw     []byte
+	blob    []byte
+	count   int
+	content int
+	next    int // the value behind the one that is in t
+}
+
+// Parse makes p a reader of the page encoded, which must stay as it is while p is used.
+func (p *Page) Parse(encoded []byte) error {
+	p.count, p.next = 0, 0
+	if len(encoded) == 0 || encoded[0] != version {
+		return fmt.Errorf("%w: unknown version", ErrCorrupt)
+	}
+	rest := encoded[1:]
+	var header [5]uint64 // values, content, coded, raw, blob
+	for i := range header {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 || v > 4*MaxContent {
+			return fmt.Errorf("%w: bad header", ErrCorrupt)
+		}
+		header[i], rest = v, rest[n:]
+	}
+	count, coded, raw, blob := int(header[0]), int(header[2]), int(header[3]), int(header[4])
+	if header[1] > MaxContent || blob > MaxContent+MaxContent/8 || count*keySize+coded+raw > len(rest) {
+		return fmt.Errorf("%w: lengths that can't be", ErrCorrupt)
+	}
+	p.keys, rest = rest[:count*keySize], rest[count*keySize:]
+	p.coded, p.raw, rest = rest[:coded], rest[coded:coded+raw], rest[coded+raw:]
+	p.content = min(int(header[1]), maxRatio*len(encoded)+ratioSlack)
+	var err error
+	if p.blob, err = decompress(p.blob[:0], rest, blob); err != nil {
+		return fmt.Errorf("%w: texts: %w", ErrCorrupt, err)
+	}
+	p.count = count
+	p.restart()
+	return nil
+}
+
+// decompress appends the length bytes that stored holds to dst.
+func decompress(dst, stored []byte, length int) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(stored); err != nil {
+		return dst, err
+	}
+	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(length) {
+		return dst, errors.New("zstd frame of another length than the page says")
+	}
+	dst = slices.Grow(dst, length)
+	d := decoders.Get().(*zstd.Decoder)
+	defer decoders.Put(d)
+	out, err := d.DecodeAll(stored, dst)
+	if err == nil && len(out) != len(dst)+length {
+		err = errors.New("zstd frame of another length than it says")
+	}
+	return out, err
+}
+
+// restart goes back to the first value.
+func (p *Page) restart() {
+	p.model.reset()
+	p.model.startDecoding(p.coded, p.raw)
+	p.model.blob, p.model.budget = p.blob, 4*p.content
+	p.next = 0
+}
+
+// Len returns the number of values.
+func (p *Page) Len() int { return p.count }
+
+// Key returns the key of value i.
+func (p *Page) Key(i int) [keySize]byte { return [keySize]byte(p.keys[i*keySize:]) }
+
+// Value appends value i to dst. Values are read from the first on: going on to a later one reads only those
+// between, going back to an earlier one begins anew.
+func (p *Page) Value(dst []byte, i int) ([]byte, error) {
+	if i < 0 || i >= p.count {
+		return dst, fmt.Errorf("page of traces: value %d of %d asked for", i, p.count)
+	}
+	if i+1 < p.next {
+		p.restart()
+	}
+	for ; p.next <= i; p.next++ {
+		p.t.reset()
+		p.model.value(&p.t)
+		if p.model.failed {
+			p.restart()
+			return dst, fmt.Errorf("%w: value %d", ErrCorrupt, i)
+		}
+	}
+	key := p.Key(i)
+	return p.model.render(dst, &p.t, &key), nil
+}
