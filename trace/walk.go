@@ -1,6 +1,9 @@
 package trace
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Walk calls fn for each span of data, in order, with the bytes of its Resource, its InstrumentationScope
 // and its Span message (of a resource or scope given in several parts, with their concatenation, which
@@ -120,14 +123,15 @@ func (sc *scanner) scan(data []byte, v visitor) (next int) {
 }
 
 // shell is what a ResourceSpans or a ScopeSpans message holds besides its field 2. Its slices are views
-// into the message where that is possible, else into buffers that the next read overwrites.
+// into the message where that is possible; else rest is in a buffer that the next read overwrites, and head
+// in one of its own.
 type shell struct {
 	rest     []byte // all fields but field 2, with their tags, in their order
 	head     []byte // field 1: the Resource or InstrumentationScope message
 	children int    // how often field 2 occurs
-	// copied tells that rest is in a buffer.
-	copied             bool
-	restCopy, headCopy []byte
+	// copied tells that rest is in restCopy.
+	copied   bool
+	restCopy []byte
 }
 
 // read reads the message b[i:] but not what its field 2 holds.
@@ -135,6 +139,7 @@ func (s *shell) read(b []byte, i int) (next int) {
 	s.rest, s.head, s.children, s.copied = nil, nil, 0, false
 	var run, head extent // of the fields that stand together last; of the last field 1
 	runs, heads := 0, 0
+	var joined []byte // the field 1s, if there are several
 	for uint(i) < uint(len(b)) {
 		var tag uint32
 		var start int
@@ -149,11 +154,11 @@ func (s *shell) read(b []byte, i int) (next int) {
 			if start, i = readLen(b, i); i < 0 {
 				return i
 			}
-			if heads++; heads == 2 {
-				s.headCopy = append(s.headCopy[:0], head.of(b)...)
+			if heads++; heads == 2 { // in a new buffer, since Walk promises a new address
+				joined = slices.Clone(head.of(b))
 			}
 			if head = (extent{start, i}); heads >= 2 {
-				s.headCopy = append(s.headCopy, head.of(b)...)
+				joined = append(joined, head.of(b)...)
 			}
 		case 3<<3 | typeLen:
 			_, i = readLen(b, i)
@@ -183,7 +188,7 @@ func (s *shell) read(b []byte, i int) (next int) {
 		s.rest, s.copied = s.restCopy, true
 	}
 	if heads > 1 {
-		s.head = s.headCopy
+		s.head = joined
 	}
 	return i
 }
@@ -192,7 +197,7 @@ func (s *shell) read(b []byte, i int) (next int) {
 func (sc *scanner) forget() {
 	for _, s := range []*shell{&sc.resource, &sc.scope} {
 		s.rest, s.head = nil, nil
-		if cap(s.restCopy)+cap(s.headCopy) > 1<<20 {
+		if cap(s.restCopy) > 1<<20 {
 			*s = shell{}
 		}
 	}

@@ -47,6 +47,28 @@ func heads(b []byte) (all string) {
 	return all
 }
 
+func TestWalkGivesAnotherResourceAtAnotherAddress(t *testing.T) {
+	// Resources of equal length, each in two parts, which have to be put together.
+	var data []byte
+	for _, service := range []string{"cart", "mail", "shop"} {
+		parts := append(field(1, field(1, marshal(text("service.name", service)))), field(1, field(1, marshal(integer("pid", 1))))...)
+		data = append(data, field(1, append(parts, field(2, field(2, marshal(goodSpan("good----"))))...))...)
+	}
+	var seen [][]byte
+	err := Walk(data, func(resource, _, _ []byte) error {
+		for _, other := range seen {
+			if &other[0] == &resource[0] {
+				t.Errorf("%q stands where %q stood", resource, other)
+			}
+		}
+		seen = append(seen, resource)
+		return nil
+	})
+	if err != nil || len(seen) != 3 {
+		t.Fatal(len(seen), err)
+	}
+}
+
 func TestWalkStopsAtAnError(t *testing.T) {
 	data, _ := shopTrace(newRand(1))
 	stop, calls := errors.New("stop"), 0
