@@ -51,7 +51,7 @@ func (b *Bucket) put(ctx context.Context, o *storage.ObjectHandle, content []byt
 	w.CRC32C, w.SendCRC32C = crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli)), true
 	if _, err := w.Write(content); err != nil {
 		cancel()
-		w.Close()
+		_ = w.Close()
 		return err
 	}
 	return w.Close()
@@ -160,7 +160,7 @@ func (w *writer) Abort() {
 	}
 	w.cancel() // before Close, which would send the rest
 	if w.upload != nil {
-		w.upload.Close()
+		_ = w.upload.Close()
 	}
 	w.end()
 }
