@@ -2,7 +2,6 @@ package columnar
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -107,25 +106,143 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestShop(t *testing.T) {
-	r := shop(t, 1000)
-	for _, page := range r.pages(256 << 10) {
-		var e Encoder
-		b, err := e.Append(nil, page.keys, page.values)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var p Page
-		if err := p.Parse(b); err != nil {
-			t.Fatal(err)
-		}
-		for i := range page.values {
-			v, err := p.Value(nil, i)
-			if err != nil || !bytes.Equal(v, page.values[i]) {
-				t.Fatalf("value %d: %v", i, err)
+var sizes = []int{64 << 10, 128 << 10, 256 << 10, 512 << 10}
+
+func eachSize(b *testing.B, fn func(b *testing.B, pages []*rows, spans int)) {
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			pages := shop(b, 1000).pages(size)
+			spans := 0
+			for _, p := range pages {
+				spans += p.spans
 			}
-		}
+			fn(b, pages, spans)
+		})
 	}
 }
 
-var _ = cmp.Compare[int]
+func perSpan(b *testing.B, spans int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(spans), "ns/span")
+}
+
+func BenchmarkAppend(b *testing.B) {
+	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
+		b.ReportAllocs()
+		var e Encoder
+		var dst []byte
+		size := 0
+		for b.Loop() {
+			size = 0
+			for _, p := range pages {
+				var err error
+				if dst, err = e.Append(dst[:0], p.keys, p.values); err != nil {
+					b.Fatal(err)
+				}
+				size += len(dst)
+			}
+		}
+		perSpan(b, spans)
+		b.ReportMetric(float64(size)/float64(spans), "B/span")
+	})
+}
+
+func encodeAll(b *testing.B, pages []*rows) (encoded [][]byte) {
+	var e Encoder
+	for _, p := range pages {
+		dst, err := e.Append(nil, p.keys, p.values)
+		if err != nil {
+			b.Fatal(err)
+		}
+		encoded = append(encoded, dst)
+	}
+	return encoded
+}
+
+// BenchmarkValue reads one trace of a page, another one each time.
+func BenchmarkValue(b *testing.B) {
+	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
+		encoded := encodeAll(b, pages)
+		b.ReportAllocs()
+		var p Page
+		var dst []byte
+		n := 0
+		for b.Loop() {
+			n++
+			k := n % len(encoded)
+			if err := p.Parse(encoded[k]); err != nil {
+				b.Fatal(err)
+			}
+			var err error
+			if dst, err = p.Value(dst[:0], n*7%p.Len()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkValues(b *testing.B) {
+	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
+		encoded := encodeAll(b, pages)
+		total := 0
+		for _, p := range pages {
+			total += p.bytes
+		}
+		b.ReportAllocs()
+		b.SetBytes(int64(total))
+		var p Page
+		var dst []byte
+		for b.Loop() {
+			for _, e := range encoded {
+				if err := p.Parse(e); err != nil {
+					b.Fatal(err)
+				}
+				for i := range p.Len() {
+					var err error
+					if dst, err = p.Value(dst[:0], i); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		}
+		perSpan(b, spans)
+	})
+}
+
+// BenchmarkRows is what the encoding is measured against: rows compressed with zstd.
+func BenchmarkRows(b *testing.B) {
+	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
+		var contents, encoded [][]byte
+		size, total := 0, 0
+		e := encoders.Get().(*zstd.Encoder)
+		defer encoders.Put(e)
+		for _, p := range pages {
+			contents = append(contents, p.concat())
+			encoded = append(encoded, e.EncodeAll(p.concat(), nil))
+			size += len(encoded[len(encoded)-1])
+			total += p.bytes
+		}
+		b.Run("append", func(b *testing.B) {
+			b.ReportAllocs()
+			var dst []byte
+			for b.Loop() {
+				for _, c := range contents {
+					dst = e.EncodeAll(c, dst[:0])
+				}
+			}
+			perSpan(b, spans)
+			b.ReportMetric(float64(size)/float64(spans), "B/span")
+		})
+		b.Run("value", func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(total / len(pages)))
+			d := decoders.Get().(*zstd.Decoder)
+			defer decoders.Put(d)
+			var dst []byte
+			n := 0
+			for b.Loop() {
+				n++
+				dst, _ = d.DecodeAll(encoded[n%len(encoded)], dst[:0])
+			}
+		})
+	})
+}

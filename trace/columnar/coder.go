@@ -15,10 +15,11 @@ type coder struct {
 	// The interval that the bits coded so far have left. Its bounds share no leading byte.
 	low, high uint32
 	code      uint32 // decoding: the input's number within the interval
-	coded     []byte // encoding: what is written; decoding: what is not yet read
-	overrun   int    // bytes asked for behind the end
+	coded     []byte // what is written or read
+	at        int    // decoding: the next byte of it, may be behind its end
 
 	raw     []byte // as coded, of the raw bits
+	rawAt   int
 	pending uint64 // bits of raw that are not written or have been read ahead, the first one lowest
 	count   uint   // of them
 }
@@ -111,15 +112,15 @@ func (c *coder) shift() {
 
 // next reads a byte. Behind the end there are zeros; an encoder's output needs none of them.
 func (c *coder) next() byte {
-	if len(c.coded) == 0 {
-		if c.overrun++; c.overrun > 8 {
-			c.failed = true
-		}
-		return 0
+	i := c.at
+	c.at++
+	if i < len(c.coded) {
+		return c.coded[i]
 	}
-	b := c.coded[0]
-	c.coded = c.coded[1:]
-	return b
+	if i > len(c.coded)+8 {
+		c.failed = true
+	}
+	return 0
 }
 
 // is codes a truth.
@@ -156,9 +157,9 @@ func (c *coder) bits(n uint, v uint64) uint64 {
 		return v
 	}
 	if c.count < n {
-		for c.count <= 56 && len(c.raw) > 0 {
-			c.pending |= uint64(c.raw[0]) << c.count
-			c.raw = c.raw[1:]
+		for c.count <= 56 && c.rawAt < len(c.raw) {
+			c.pending |= uint64(c.raw[c.rawAt]) << c.count
+			c.rawAt++
 			c.count += 8
 		}
 		if c.count < n {

@@ -1,9 +1,5 @@
 package columnar
 
-import (
-	"slices"
-)
-
 // nothing is the last value of a node that had none. No text has it for a number.
 const nothing = 1<<64 - 1
 
@@ -29,10 +25,7 @@ func (m *model) field(n *node, c *column, v uint64) uint64 {
 // choose codes a value as one of those that the column has had, or as a new one.
 func (m *model) choose(model int32, text bool, v uint64) uint64 {
 	f := &m.columnModels[model]
-	i := -1
-	if !m.decoding {
-		i = slices.Index(f.values, v)
-	}
+	i := m.indexOf(model, v)
 	if m.is(&f.known, i >= 0) {
 		last := uint64(len(f.values)) - 1
 		at := m.number(&f.index, last-uint64(i))
@@ -48,8 +41,32 @@ func (m *model) choose(model int32, text bool, v uint64) uint64 {
 	} else {
 		v = m.number(&f.fresh, v)
 	}
-	f.values = append(f.values, v)
+	m.add(model, v)
 	return v
+}
+
+type valueKey struct {
+	model int32
+	value uint64
+}
+
+// indexOf returns where a value is among those that a column has had, or -1. A decoder needs not know.
+func (m *model) indexOf(model int32, v uint64) int {
+	if m.decoding {
+		return -1
+	}
+	if i, ok := m.valueIDs[valueKey{model, v}]; ok {
+		return int(i)
+	}
+	return -1
+}
+
+func (m *model) add(model int32, v uint64) {
+	f := &m.columnModels[model]
+	if !m.decoding {
+		m.valueIDs[valueKey{model, v}] = int32(len(f.values))
+	}
+	f.values = append(f.values, v)
 }
 
 // text codes a text that is new to a column.
@@ -194,10 +211,7 @@ func (m *model) patternText(model int32, pattern []byte) {
 // choosePattern is choose for patterns, which are plain texts.
 func (m *model) choosePattern(model int32, id uint64) uint64 {
 	f := &m.columnModels[model]
-	i := -1
-	if !m.decoding {
-		i = slices.Index(f.values, id)
-	}
+	i := m.indexOf(model, id)
 	if m.is(&f.known, i >= 0) {
 		last := uint64(len(f.values)) - 1
 		at := m.number(&f.index, last-uint64(i))
@@ -222,7 +236,7 @@ func (m *model) choosePattern(model int32, id uint64) uint64 {
 		}
 		m.texts.define(int32(id))
 	}
-	f.values = append(f.values, id)
+	m.add(model, id)
 	return id
 }
 

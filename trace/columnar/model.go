@@ -23,8 +23,8 @@ type model struct {
 	shellValues   []uint64
 	groups        []groupModel // the first stands for the end of a value
 	groupIDs      map[[2]int32]int32
-	successions   []succession
-	successionIDs map[[2]int32]int32
+	valueIDs      map[valueKey]int32
+	successions   [1 << successionBits]succession
 	parents       []parentModel
 	times         []timeModel
 
@@ -41,7 +41,8 @@ type model struct {
 	path    []int32
 	links   []link
 	heads   []head
-	values  []uint64 // encoding: of the message that is being written, what is left; decoding: what was read
+	values  []uint64 // of the messages at hand
+	valueAt int      // the next one that is to be written or rendered
 	spansAt int      // where the spans stand in the message that was rendered last
 }
 
@@ -88,11 +89,22 @@ type groupModel struct {
 	same            prob
 }
 
-// succession tells which shape came last in a certain context.
+// succession tells which shape came last in a certain context. The table of them forgets a context for the
+// sake of another one with the same hash.
 type succession struct {
-	next int32
-	same prob
+	one, two int32
+	next     int32
+	same     prob
 }
+
+const successionBits = 11
+
+var noSuccessions = func() (t [1 << successionBits]succession) {
+	for i := range t {
+		t[i].one, t[i].two = anyShape, anyShape
+	}
+	return t
+}()
 
 const (
 	noShape  = -2
@@ -109,12 +121,13 @@ func (m *model) reset() {
 	m.shellCatalog.reset()
 	m.columns, m.columnModels, m.nodes, m.shapes = m.columns[:0], m.columnModels[:0], m.nodes[:0], m.shapes[:0]
 	m.paths, m.shells, m.shellValues, m.groups = m.paths[:0], m.shells[:0], m.shellValues[:0], m.groups[:0]
-	m.successions, m.parents, m.times = m.successions[:0], m.parents[:0], m.times[:0]
+	m.parents, m.times = m.parents[:0], m.times[:0]
+	m.successions = noSuccessions
 	if m.groupIDs == nil {
-		m.groupIDs, m.successionIDs = map[[2]int32]int32{}, map[[2]int32]int32{}
+		m.groupIDs, m.valueIDs = map[[2]int32]int32{}, map[valueKey]int32{}
 	}
 	clear(m.groupIDs)
-	clear(m.successionIDs)
+	clear(m.valueIDs)
 	for i := range m.probs {
 		m.probs[i] = even
 	}
@@ -155,7 +168,7 @@ func (m *model) value(t *content) {
 	m.codeGroups(t)
 	m.codeParents(t.spans)
 	m.codeTimes(t.spans)
-	m.values = t.values
+	m.values, m.valueAt = t.values, 0
 	for i := range t.spans {
 		if m.failed {
 			break
@@ -196,7 +209,7 @@ func (m *model) codeGroups(t *content) {
 			return
 		}
 		g.joined = i > 0 && g.resource == m.groups[previous].resource && m.is(&m.probs[probJoined], g.joined)
-		one, two := -id-2, int32(0)
+		one, two := -id-1<<16, int32(anyShape+1)
 		for !m.failed {
 			shape := int32(endShape)
 			if !m.decoding && n < int(g.end) {
@@ -209,7 +222,7 @@ func (m *model) codeGroups(t *content) {
 				m.spend(2)
 				t.spans = append(t.spans, span{shape: shape, parent: -1})
 			}
-			one, two = shape, one
+			one, two = m.shapeCatalog.number[shape], one
 			n++
 		}
 		if m.decoding {
@@ -266,14 +279,14 @@ func (m *model) shell(k kind, id int32) int32 {
 	if !m.decoding {
 		m.shellCatalog.define(id)
 		s := &m.shells[id]
-		m.shape(k, -1, int32(k), s.shape)
-		m.values = m.shellValues[s.begin:s.end]
+		m.shape(k, anyShape+1, int32(k), s.shape)
+		m.values, m.valueAt = m.shellValues[s.begin:s.end], 0
 		m.fields(s.shape, &span{})
 		return id
 	}
 	id = m.shellCatalog.add()
 	m.shellCatalog.define(id)
-	s := shell{kind: k, shape: m.shape(k, -1, int32(k), 0)}
+	s := shell{kind: k, shape: m.shape(k, anyShape+1, int32(k), 0)}
 	m.values = m.values[:0]
 	if s.shape < 0 {
 		m.failed = true
@@ -298,22 +311,22 @@ func (m *model) known(c *catalog, of *number, n int32) int32 {
 	return c.order[last-int32(v)]
 }
 
+// succession returns what came behind two shapes, or rather their numbers; less than zero is another context.
 func (m *model) succession(one, two int32) *succession {
-	key := [2]int32{one, two}
-	id, ok := m.successionIDs[key]
-	if !ok {
-		id = int32(len(m.successions))
-		m.successionIDs[key] = id
-		m.successions = append(m.successions, succession{next: noShape, same: chance(44)})
+	s := &m.successions[(uint32(one)*0x9e3779b1^uint32(two)*0x85ebca6b)>>(32-successionBits)]
+	if s.one != one || s.two != two {
+		*s = succession{one: one, two: two, next: noShape, same: chance(44)}
 	}
-	return &m.successions[id]
+	return s
 }
+
+// anyShape is the second context of a succession that has only one.
+const anyShape = -1 << 31
 
 // shape codes a shape that comes behind two others, or endShape.
 func (m *model) shape(k kind, one, two, id int32) int32 {
-	first := m.succession(one, -1<<31)
+	first := *m.succession(one, anyShape)
 	second := m.succession(one, two)
-	first = m.succession(one, -1<<31) // may have moved
 	switch {
 	case second.next != noShape && m.is(&second.same, id == second.next):
 		id = second.next
@@ -324,8 +337,10 @@ func (m *model) shape(k kind, one, two, id int32) int32 {
 	}
 	if id != endShape && m.shapes[id].kind != k {
 		m.failed = true
+		return endShape
 	}
-	first.next, second.next = id, id
+	second.next, first.next = id, id
+	*m.succession(one, anyShape) = first
 	return id
 }
 
@@ -496,8 +511,7 @@ func (m *model) fields(shape int32, of *span) {
 		at := len(m.values)
 		var v uint64
 		if !m.decoding {
-			v = m.values[0]
-			m.values = m.values[1:]
+			v = m.nextValue()
 		} else {
 			m.spend(1)
 			m.values = append(m.values, 0)
@@ -507,7 +521,7 @@ func (m *model) fields(shape int32, of *span) {
 			v = of.start + uint64(m.signed(&m.numbers[numberEventTime], &m.probs[probEventTime], int64(v-of.start)))
 		case opChildren:
 			v = m.field(n, c, v)
-			m.children(childKind(c.tag), v, id, of)
+			m.children(childKind(c.tag), v, shape, of)
 		default:
 			v = m.field(n, c, v)
 		}
@@ -520,6 +534,11 @@ func (m *model) fields(shape int32, of *span) {
 	}
 }
 
+func (m *model) nextValue() uint64 {
+	m.valueAt++
+	return m.values[m.valueAt-1]
+}
+
 // childKind is the kind of the messages in a field.
 func childKind(tag uint32) kind {
 	if tag == 13<<3|typeBytes {
@@ -530,12 +549,11 @@ func childKind(tag uint32) kind {
 
 // children codes the shapes and fields of messages in a message.
 func (m *model) children(k kind, count uint64, parent int32, of *span) {
-	one, two := -parent-2, int32(-1)
+	one, two := -1-m.shapeCatalog.number[parent], int32(anyShape)
 	for ; count > 0 && !m.failed; count-- {
 		shape := int32(0)
 		if !m.decoding {
-			shape = int32(m.values[0])
-			m.values = m.values[1:]
+			shape = int32(m.nextValue())
 		}
 		if shape = m.shape(k, one, two, shape); shape == endShape {
 			m.failed = true
@@ -546,6 +564,6 @@ func (m *model) children(k kind, count uint64, parent int32, of *span) {
 			m.values = append(m.values, uint64(shape))
 		}
 		m.fields(shape, of)
-		one, two = shape, one
+		one, two = m.shapeCatalog.number[shape], one
 	}
 }

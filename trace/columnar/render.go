@@ -10,7 +10,7 @@ func (m *model) render(dst []byte, t *content, key *[16]byte) []byte {
 	if t.raw {
 		return append(dst, t.text...)
 	}
-	m.values = t.values
+	m.values, m.valueAt = t.values, 0
 	first := 0
 	outer := 0
 	for i, g := range t.groups {
@@ -40,9 +40,8 @@ func (m *model) render(dst []byte, t *content, key *[16]byte) []byte {
 // renderShell makes the fields of a shell of its values.
 func (m *model) renderShell(s *shell) {
 	var of span
-	values := m.values
+	m.valueAt = 0
 	all := m.message(nil, &of, s.shape, new([16]byte))
-	m.values = values[:0]
 	s.head = all[:m.spansAt]
 	s.tail = all[m.spansAt:]
 }
@@ -72,8 +71,7 @@ func (m *model) message(dst []byte, s *span, shape int32, key *[16]byte) []byte 
 		c := &m.columns[m.nodes[id].column]
 		var v uint64
 		if c.op.hasValue() {
-			v = m.values[0]
-			m.values = m.values[1:]
+			v = m.nextValue()
 		}
 		if c.op.hasTag() && c.op != opChildren {
 			if c.tag < 0x80 {
@@ -121,8 +119,7 @@ func (m *model) message(dst []byte, s *span, shape int32, key *[16]byte) []byte 
 		case opChildren:
 			for ; v > 0; v-- {
 				dst = binary.AppendUvarint(dst, uint64(c.tag))
-				shape := int32(m.values[0])
-				m.values = m.values[1:]
+				shape := int32(m.nextValue())
 				dst = append(dst, 0)
 				begin := len(dst)
 				dst = m.message(dst, s, shape, key)

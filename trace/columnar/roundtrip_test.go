@@ -260,8 +260,11 @@ func (w world) mangle(b []byte, depth int) []byte {
 		case 3:
 			fields = append(fields, protowire.AppendTag(protowire.AppendTag(nil, 99, protowire.StartGroupType), 99, protowire.EndGroupType))
 		case 4: // length or number longer than it needs be
-			if _, typ, k := protowire.ConsumeTag(fields[i]); typ == protowire.BytesType || typ == protowire.VarintType {
+			if _, typ, k := protowire.ConsumeTag(fields[i]); k > 0 && (typ == protowire.BytesType || typ == protowire.VarintType) {
 				v, n := protowire.ConsumeVarint(fields[i][k:])
+				if n < 0 {
+					continue
+				}
 				long := protowire.AppendVarint(bytes.Clone(fields[i][:k]), v)
 				long[len(long)-1] |= 0x80
 				fields[i] = append(append(long, 0), fields[i][k+n:]...)
