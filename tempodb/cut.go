@@ -25,7 +25,7 @@ func (db *DB) cutLoop(ctx context.Context) {
 		defer ticker.Stop()
 		old = ticker.C
 	}
-	const shortest, longest = 100 * time.Millisecond, 30 * time.Second
+	const shortest, longest = 100 * time.Millisecond, 5 * time.Second
 	pause := shortest
 	for {
 		err := db.cutDue(ctx)

@@ -35,7 +35,7 @@ type DB struct {
 	cutting chan struct{} // holds a token while a cut is going on
 	wake    chan struct{} // tells the cutter that there may be something to do
 	waiting atomic.Int64  // bytes of values in sealed heads
-	room    chan struct{} // closed and replaced when waiting shrinks; guarded by change
+	room    chan struct{} // closed and replaced when waiting shrinks or the database closes; guarded by change
 
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -265,6 +265,9 @@ func (db *DB) waitForRoom(ctx context.Context) error {
 		db.change.Lock()
 		room := db.room
 		db.change.Unlock()
+		if db.closed.Load() {
+			return ErrClosed
+		}
 		if db.waiting.Load() <= limit {
 			return nil
 		}
@@ -291,6 +294,10 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.stop()
+	db.change.Lock()
+	close(db.room) // nobody waits for room any more
+	db.room = make(chan struct{})
+	db.change.Unlock()
 	db.done.Wait()
 	db.push.Lock()
 	defer db.push.Unlock()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -212,12 +213,14 @@ func TestDatabaseAgreesWithAMap(t *testing.T) {
 
 func TestQueriesSeeEverythingWhileBlocksAreCut(t *testing.T) {
 	db := open(t, t.TempDir(), func(o *Options) { o.CutBytes = 4 << 10; o.Sync = wal.SyncNever })
-	const writers, each = 4, 200
+	const writers, cuts = 4, 3
+	var written atomic.Int64
 	var group sync.WaitGroup
 	for w := range writers {
 		group.Go(func() {
-			for i := range each {
-				k := Key{byte(w), byte(i)}
+			// Until enough blocks were cut meanwhile.
+			for i := 0; db.Stats().Cuts < cuts; i++ {
+				k := Key{byte(w), byte(i), byte(i >> 8), byte(i >> 16)}
 				if err := db.Append(t.Context(), []Entry{{k, note(int64(i), 1, fmt.Sprintf("id=%d-%d", w, i), "pad="+strings.Repeat("x", 100))}}); err != nil {
 					t.Error(err)
 					return
@@ -227,19 +230,18 @@ func TestQueriesSeeEverythingWhileBlocksAreCut(t *testing.T) {
 				if hits, err := db.Search(t.Context(), q); err != nil || len(hits) != 1 {
 					t.Errorf("right after the append of %x: search gives %v, %v", k, hits, err)
 				}
-				if _, err := db.Get(t.Context(), nil, Key{byte(w), byte(i / 2)}); err != nil {
+				earlier := i / 2
+				if _, err := db.Get(t.Context(), nil, Key{byte(w), byte(earlier), byte(earlier >> 8), byte(earlier >> 16)}); err != nil {
 					t.Errorf("append before %x: %v", k, err)
 				}
+				written.Add(1)
 			}
 		})
 	}
 	group.Wait()
 	hits, err := db.Search(t.Context(), everything())
-	if err != nil || len(hits) != writers*each {
-		t.Errorf("%d keys found of %d, %v", len(hits), writers*each, err)
-	}
-	if db.Stats().Cuts == 0 {
-		t.Error("no block was cut")
+	if err != nil || int64(len(hits)) != written.Load() {
+		t.Errorf("%d keys found of %d, %v", len(hits), written.Load(), err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -325,9 +327,6 @@ func TestAppendWaitsWhileTooMuchIsToBeWritten(t *testing.T) {
 		t.Fatalf("append to a full database: %v", err)
 	}
 	bucket.set(false)
-	if err := db.Append(t.Context(), entry); err != nil && !errors.Is(err, ErrBehind) {
-		t.Fatal(err)
-	}
 	if err := db.Cut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
