@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
-// chunkRows is the number of rows whose columns make a page.
-const chunkRows = 4096
+// chunkRows is the number of rows whose columns make a page: a search decodes a page for each of the first rows it finds, so
+// few; and a reader keeps some 20 bytes in memory for each page, so not too few.
+const chunkRows = 1024
 
 // chunk is the columns of up to chunkRows rows, which stand in the order of their owners.
 type chunk struct {
@@ -16,6 +18,7 @@ type chunk struct {
 	ends       []uint32   // by owner: the row, counted within the chunk, at which its rows end
 	starts     []int64
 	durations  []int64
+	scratch    []int64
 }
 
 // appendChunk encodes c:
@@ -102,33 +105,34 @@ func (c *chunk) parse(b []byte) error {
 		c.keys = append(c.keys, [16]byte(b))
 		b = b[16:]
 	}
-	var planes [3][]uint64
-	for i, n := range [...]int{withRows, int(rows) - withRows, int(rows)} {
-		var err error
-		if planes[i], b, err = parsePlanes(b, n); err != nil {
+	// The starts of first rows lie behind each other as they were coded, then those of other rows; they are put in their places below.
+	c.starts = slices.Grow(c.starts[:0], int(rows))[:rows]
+	c.durations = slices.Grow(c.durations[:0], int(rows))[:rows]
+	c.scratch = slices.Grow(c.scratch[:0], int(rows))[:rows]
+	var err error
+	for _, values := range [...][]int64{c.scratch[:withRows], c.scratch[withRows:], c.durations} {
+		if b, err = parsePlanes(values, b); err != nil {
 			return err
 		}
 	}
 	if len(b) != 0 {
 		return fmt.Errorf("%w: %d bytes too many", errChunk, len(b))
 	}
-	firsts, offsets := planes[0], planes[1]
-	c.starts, c.durations = c.starts[:0], c.durations[:0]
-	begin, prior := uint32(0), int64(0)
+	firsts, offsets := c.scratch[:withRows], c.scratch[withRows:]
+	begin, start := 0, int64(0)
 	for _, end := range c.ends {
-		if begin == end {
+		if begin == int(end) {
 			continue
 		}
-		first := prior + unzigzag(firsts[0])
-		firsts, prior = firsts[1:], first
-		c.starts = append(c.starts, first)
-		for begin++; begin < end; begin++ {
-			c.starts = append(c.starts, first+unzigzag(offsets[0]))
-			offsets = offsets[1:]
+		start += firsts[0]
+		firsts = firsts[1:]
+		c.starts[begin] = start
+		n := int(end) - begin - 1
+		for i, offset := range offsets[:n] {
+			c.starts[begin+1+i] = start + offset
 		}
-	}
-	for _, v := range planes[2] {
-		c.durations = append(c.durations, unzigzag(v))
+		offsets = offsets[n:]
+		begin = int(end)
 	}
 	return nil
 }
@@ -156,20 +160,24 @@ func appendPlanes(dst []byte, values []uint64) []byte {
 	return dst
 }
 
-// parsePlanes decodes n values and returns what follows them.
-func parsePlanes(b []byte, n int) (values []uint64, rest []byte, err error) {
+// parsePlanes decodes zigzag-coded values and returns what follows them.
+func parsePlanes(values []int64, b []byte) (rest []byte, err error) {
+	n := len(values)
 	if len(b) == 0 || b[0] > 8 || len(b)-1 < int(b[0])*n {
-		return nil, nil, errChunk
+		return nil, errChunk
 	}
 	planes := int(b[0])
 	b = b[1:]
-	values = make([]uint64, n)
+	clear(values)
 	for p := range planes {
 		shift := 8 * uint(p)
 		for i, v := range b[:n] {
-			values[i] |= uint64(v) << shift
+			values[i] |= int64(uint64(v) << shift)
 		}
 		b = b[n:]
 	}
-	return values, b, nil
+	for i, v := range values {
+		values[i] = unzigzag(uint64(v))
+	}
+	return b, nil
 }

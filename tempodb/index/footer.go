@@ -10,7 +10,7 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
-// footer is what a reader keeps of a search object: some 40 bytes for each 4,096 rows.
+// footer is what a reader keeps of a search object: some 40 bytes for each 1,024 rows.
 type footer struct {
 	rows, owners, classes uint64
 	terms                 page.Root

@@ -80,7 +80,7 @@ type ownerRows struct {
 // owners iterates over the owners of o that have rows, in their order. An error ends the iteration and is left in *failed.
 func (o *Object) owners(ctx context.Context, failed *error) iter.Seq[ownerRows] {
 	return func(yield func(ownerRows) bool) {
-		s := &search{o: o, ctx: ctx}
+		s := &search{o: o, ctx: ctx, buffers: new(buffers)}
 		var current ownerRows
 		ordinal := uint32(0)
 		row := uint32(0)
@@ -393,7 +393,7 @@ func (q *sequence) skipGone(s *mergeSource) uint32 {
 func (m *merger) eachRow(fn func(q *sequence, s *mergeSource, key bool) error) error {
 	sequences := make([]*sequence, len(m.sources))
 	for i, s := range m.sources {
-		sequences[i] = &sequence{search: search{o: s.o, ctx: m.ctx}}
+		sequences[i] = &sequence{search: search{o: s.o, ctx: m.ctx, buffers: new(buffers)}}
 	}
 	for n, of := range m.order {
 		if n%1024 == 0 && m.ctx.Err() != nil {

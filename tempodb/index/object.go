@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
@@ -93,6 +94,8 @@ func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) {
 	}
 	best := newNewest(q.Limit)
 	s := &search{o: o, ctx: ctx, lists: make(map[string]*stripes), wide: make(map[*Expr]*wideLeaf)}
+	s.buffers = pooledBuffers.Get().(*buffers)
+	defer pooledBuffers.Put(s.buffers)
 	for stripe := uint32(0); int64(stripe)*stripeRows < int64(o.rows); stripe++ {
 		first := int(stripe) * (stripeRows / chunkRows)
 		last := min(first+stripeRows/chunkRows, len(o.chunks))
@@ -148,11 +151,18 @@ type search struct {
 	lists map[string]*stripes // postings, by the key of their records without stripe
 	wide  map[*Expr]*wideLeaf // rows of prefix and match leaves
 
-	chunk    chunk
-	of       []uint32 // the classes of the rows of stripe ofStripe-1
-	ofStripe uint32
-	content  []byte
+	ofStripe uint32 // of which buffers.of has the classes, plus one
+	*buffers
 }
+
+// buffers is the memory into which pages are decoded: several hundred KiB, so searches pass it on.
+type buffers struct {
+	chunk   chunk
+	of      []uint32 // the classes of a stripe's rows
+	content []byte
+}
+
+var pooledBuffers = sync.Pool{New: func() any { return new(buffers) }}
 
 // rows returns the number of rows in the current stripe.
 func (s *search) rows() int { return s.o.rowsOf(s.stripe) }
@@ -435,7 +445,7 @@ func (o *Object) Terms(ctx context.Context, field, prefix []byte, fn func(value 
 
 // Check reads the whole object and verifies what can be verified without the block's data.
 func (o *Object) Check(ctx context.Context) error {
-	s := &search{o: o, ctx: ctx}
+	s := &search{o: o, ctx: ctx, buffers: new(buffers)}
 	for i := range o.chunks {
 		if err := ctx.Err(); err != nil {
 			return err
