@@ -55,14 +55,6 @@ func (s rowSet) empty() bool {
 	return true
 }
 
-func (s rowSet) count() int {
-	n := 0
-	for _, w := range s {
-		n += bits.OnesCount64(w)
-	}
-	return n
-}
-
 // appendRows appends the rows of s to dst, ascending.
 func (s rowSet) appendRows(dst []uint32) []uint32 {
 	for i, w := range s {

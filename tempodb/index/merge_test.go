@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -175,5 +174,5 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(parts*rows), "ns/row")
 	b.ReportMetric(float64(buf.Len())/(parts*rows), "B/row")
-	b.Log(fmt.Sprintf("sources: %.2f B/row", float64(size)/(parts*rows)))
+	b.Logf("sources: %.2f B/row", float64(size)/(parts*rows))
 }
