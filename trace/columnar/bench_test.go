@@ -169,7 +169,7 @@ func BenchmarkValue(b *testing.B) {
 		for b.Loop() {
 			n++
 			k := n % len(encoded)
-			if err := p.Parse(encoded[k]); err != nil {
+			if err := p.Parse(encoded[k], nil); err != nil {
 				b.Fatal(err)
 			}
 			var err error
@@ -193,7 +193,7 @@ func BenchmarkValues(b *testing.B) {
 		var dst []byte
 		for b.Loop() {
 			for _, e := range encoded {
-				if err := p.Parse(e); err != nil {
+				if err := p.Parse(e, nil); err != nil {
 					b.Fatal(err)
 				}
 				for i := range p.Len() {

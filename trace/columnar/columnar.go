@@ -14,7 +14,8 @@ const (
 	// MaxContent is how many bytes the values of a page may have together.
 	MaxContent = 64 << 20
 
-	version = 1
+	version       = 1
+	primedVersion = 2
 	// A page that is smaller than a part of its content, and so much, has its values as they are; so the
 	// memory that a page takes is bounded by its length.
 	maxRatio     = 256
@@ -30,6 +31,9 @@ var ErrCorrupt = errors.New("not a columnar page of traces, or a damaged one")
 // Encoder makes pages. The zero Encoder is ready for use; it is for one goroutine at a time and keeps its
 // buffers from one page to the next.
 type Encoder struct {
+	// Primer is what the pages begin with, if it is not nil. They are read with the same one.
+	Primer *Primer
+
 	model  model
 	parser parser
 	t      content
@@ -64,10 +68,10 @@ func (e *Encoder) Append(dst []byte, keys [][keySize]byte, values [][]byte) ([]b
 // page appends a page, unless its traces have too many shapes. If plain, the values stay as they are.
 func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size int, plain bool) ([]byte, bool) {
 	m := &e.model
-	m.reset()
+	m.reset(e.Primer)
 	m.startEncoding(e.coded[:0], e.raw[:0])
 	m.blob = e.blob[:0]
-	e.parser.reset(m)
+	e.parser.reset(m, e.Primer)
 	for i, value := range values {
 		if plain {
 			e.t.reset()
@@ -78,7 +82,7 @@ func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size i
 		m.value(&e.t)
 	}
 	m.finish()
-	dst = append(dst, version)
+	dst = appendPrimerID(dst, e.Primer)
 	dst = binary.AppendUvarint(dst, uint64(len(values)))
 	dst = binary.AppendUvarint(dst, uint64(size))
 	dst = binary.AppendUvarint(dst, uint64(len(m.coded)))
@@ -124,6 +128,7 @@ var (
 // Page reads a page. The zero Page is ready for Parse; it is for one goroutine at a time and keeps its
 // buffers from one page to the next.
 type Page struct {
+	primer  *Primer
 	model   model
 	t       content
 	keys    []byte
@@ -135,13 +140,17 @@ type Page struct {
 	next    int // the value behind the one that is in t
 }
 
-// Parse makes p a reader of the page encoded, which must stay as it is while p is used.
-func (p *Page) Parse(encoded []byte) error {
+// Parse makes p a reader of the page encoded, which must stay as it is while p is used. A page that was
+// made with a Primer is read with that.
+func (p *Page) Parse(encoded []byte, primer *Primer) error {
 	p.count, p.next = 0, 0
-	if len(encoded) == 0 || encoded[0] != version {
-		return fmt.Errorf("%w: unknown version", ErrCorrupt)
+	rest, err := cutPrimerID(encoded, primer)
+	if err != nil {
+		return err
 	}
-	rest := encoded[1:]
+	if p.primer = primer; encoded[0] == version {
+		p.primer = nil
+	}
 	var header [5]uint64 // values, content, coded, raw, blob
 	for i := range header {
 		v, n := binary.Uvarint(rest)
@@ -157,7 +166,6 @@ func (p *Page) Parse(encoded []byte) error {
 	p.keys, rest = rest[:count*keySize], rest[count*keySize:]
 	p.coded, p.raw, rest = rest[:coded], rest[coded:coded+raw], rest[coded+raw:]
 	p.content = min(int(header[1]), maxRatio*len(encoded)+ratioSlack)
-	var err error
 	if p.blob, err = decompress(p.blob[:0], rest, blob); err != nil {
 		return fmt.Errorf("%w: texts: %w", ErrCorrupt, err)
 	}
@@ -187,7 +195,7 @@ func decompress(dst, stored []byte, length int) ([]byte, error) {
 
 // restart goes back to the first value.
 func (p *Page) restart() {
-	p.model.reset()
+	p.model.reset(p.primer)
 	p.model.startDecoding(p.coded, p.raw)
 	p.model.blob, p.model.budget = p.blob, 4*p.content
 	p.next = 0
@@ -208,14 +216,24 @@ func (p *Page) Value(dst []byte, i int) ([]byte, error) {
 	if i+1 < p.next {
 		p.restart()
 	}
-	for ; p.next <= i; p.next++ {
-		p.t.reset()
-		p.model.value(&p.t)
-		if p.model.failed {
-			p.restart()
-			return dst, fmt.Errorf("%w: value %d", ErrCorrupt, i)
+	for p.next <= i {
+		if err := p.step(); err != nil {
+			return dst, err
 		}
 	}
 	key := p.Key(i)
 	return p.model.render(dst, &p.t, &key), nil
+}
+
+// step reads the next value.
+func (p *Page) step() error {
+	p.t.reset()
+	p.model.value(&p.t)
+	if p.model.failed {
+		err := fmt.Errorf("%w: value %d of %d", ErrCorrupt, p.next, p.count)
+		p.restart()
+		return err
+	}
+	p.next++
+	return nil
 }

@@ -58,6 +58,9 @@ func (m *model) indexOf(model int32, v uint64) int {
 	if i, ok := m.valueIDs[valueKey{model, v}]; ok {
 		return int(i)
 	}
+	if i, ok := m.knownValues[valueKey{model, v}]; ok {
+		return int(i)
+	}
 	return -1
 }
 

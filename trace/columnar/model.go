@@ -22,11 +22,12 @@ type model struct {
 	shellCatalog  catalog
 	shellValues   []uint64
 	groups        []groupModel // the first stands for the end of a value
-	groupIDs      map[[2]int32]int32
-	valueIDs      map[valueKey]int32
-	successions   [1 << successionBits]succession
-	parents       []parentModel
-	times         []timeModel
+	// Encoding: where groups and values are. Those that a primer brought are in the second map of each.
+	groupIDs, knownGroups map[[2]int32]int32
+	valueIDs, knownValues map[valueKey]int32
+	successions           [1 << successionBits]succession
+	parents               []parentModel
+	times                 []timeModel
 
 	probs    [probs]prob
 	numbers  [numbers]number
@@ -114,20 +115,27 @@ const (
 // recentNumbers is how many numbers in texts are remembered.
 const recentNumbers = 8
 
-func (m *model) reset() {
-	m.texts.reset()
-	m.columnCatalog.reset()
-	m.shapeCatalog.reset()
-	m.shellCatalog.reset()
-	m.columns, m.columnModels, m.nodes, m.shapes = m.columns[:0], m.columnModels[:0], m.nodes[:0], m.shapes[:0]
-	m.paths, m.shells, m.shellValues, m.groups = m.paths[:0], m.shells[:0], m.shellValues[:0], m.groups[:0]
-	m.parents, m.times = m.parents[:0], m.times[:0]
-	m.successions = noSuccessions
+// reset makes m know nothing, or what the primer knows if there is one.
+func (m *model) reset(primer *Primer) {
 	if m.groupIDs == nil {
 		m.groupIDs, m.valueIDs = map[[2]int32]int32{}, map[valueKey]int32{}
 	}
 	clear(m.groupIDs)
 	clear(m.valueIDs)
+	m.shellValues = m.shellValues[:0]
+	if primer != nil {
+		m.copyFrom(&primer.model)
+		return
+	}
+	m.knownGroups, m.knownValues = nil, nil
+	m.texts.reset()
+	m.columnCatalog.reset()
+	m.shapeCatalog.reset()
+	m.shellCatalog.reset()
+	m.columns, m.columnModels, m.nodes, m.shapes = m.columns[:0], m.columnModels[:0], m.nodes[:0], m.shapes[:0]
+	m.paths, m.shells, m.groups = m.paths[:0], m.shells[:0], m.groups[:0]
+	m.parents, m.times = m.parents[:0], m.times[:0]
+	m.successions = noSuccessions
 	for i := range m.probs {
 		m.probs[i] = even
 	}
@@ -138,7 +146,6 @@ func (m *model) reset() {
 		m.numbers[i] = newNumber
 	}
 	m.trace, m.base = 0, 0
-	m.blob, m.heads = nil, m.heads[:0]
 	for k := range int32(kinds) {
 		// A column that stands for nothing, and the root of the kind's shapes.
 		m.columnCatalog.define(m.addColumn(columnKey{}))
@@ -240,9 +247,12 @@ func (m *model) group(previous int32, g *group) int32 {
 	if !m.decoding && g.resource > 0 {
 		g.resource--
 		var ok bool
-		if id, ok = m.groupIDs[[2]int32{g.resource, g.scope}]; !ok {
-			id = int32(len(m.groups))
-			m.groupIDs[[2]int32{g.resource, g.scope}] = id
+		key := [2]int32{g.resource, g.scope}
+		if id, ok = m.groupIDs[key]; !ok {
+			if id, ok = m.knownGroups[key]; !ok {
+				id = int32(len(m.groups))
+				m.groupIDs[key] = id
+			}
 		}
 	}
 	p := &m.groups[previous]

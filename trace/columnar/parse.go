@@ -39,18 +39,23 @@ type span struct {
 // parser takes values apart. It defines columns, shapes, shells and texts in a model.
 type parser struct {
 	*model
-	columnIDs map[columnKey]int32
-	after     []int32 // the column found last behind each column
-	shellIDs  map[string]int32
-	lastTexts []int64 // of each node, -1 if there is none yet
-	scratch   []byte
-	path      []int32
-	spanIDs   map[uint64]int32
-	t         *content
+	// What a primer brought is in the second map of each.
+	columnIDs, knownColumns map[columnKey]int32
+	shellIDs, knownShells   map[string]int32
+	after                   []int32 // the column found last behind each column
+	lastTexts               []int64 // of each node, -1 if there is none yet
+	scratch                 []byte
+	path                    []int32
+	spanIDs                 map[uint64]int32
+	t                       *content
 }
 
-func (p *parser) reset(m *model) {
+func (p *parser) reset(m *model, primer *Primer) {
 	p.model = m
+	p.knownColumns, p.knownShells = nil, nil
+	if primer != nil {
+		p.knownColumns, p.knownShells = primer.columnIDs, primer.shellIDs
+	}
 	if p.columnIDs == nil {
 		p.columnIDs, p.shellIDs, p.spanIDs = map[columnKey]int32{}, map[string]int32{}, map[uint64]int32{}
 	}
@@ -197,11 +202,18 @@ func cut(b []byte) (head, inner, tail []byte, ok bool) {
 	return b[:begin], b[begin:end], b[end:], true
 }
 
+func appendShellKey(dst []byte, k kind, head, tail []byte) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(k)), uint64(len(head)))
+	return append(append(dst, head...), tail...)
+}
+
 // shell returns the number of the shell with the given fields.
 func (p *parser) shell(k kind, head, tail []byte) int32 {
-	p.scratch = append(binary.AppendUvarint(append(p.scratch[:0], byte(k)), uint64(len(head))), head...)
-	p.scratch = append(p.scratch, tail...)
+	p.scratch = appendShellKey(p.scratch[:0], k, head, tail)
 	if id, ok := p.shellIDs[string(p.scratch)]; ok {
+		return id
+	}
+	if id, ok := p.knownShells[string(p.scratch)]; ok {
 		return id
 	}
 	id := p.shellCatalog.add()
@@ -263,8 +275,10 @@ func (p *parser) step(w *walk, key columnKey, text []byte) int32 {
 		}
 		var ok bool
 		if column, ok = p.columnIDs[key]; !ok {
-			column = p.addColumn(key)
-			p.columnIDs[key] = column
+			if column, ok = p.knownColumns[key]; !ok {
+				column = p.addColumn(key)
+				p.columnIDs[key] = column
+			}
 		}
 		p.after[w.column] = column
 	}

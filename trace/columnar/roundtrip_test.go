@@ -31,7 +31,7 @@ func roundTrip(t interface{ Fatalf(string, ...any) }, keys [][16]byte, values []
 		t.Fatalf("a used Encoder makes another page")
 	}
 	var p Page
-	if err := p.Parse(encoded); err != nil {
+	if err := p.Parse(encoded, nil); err != nil {
 		t.Fatalf("Parse: %v", err)
 	}
 	if p.Len() != len(values) {
@@ -92,7 +92,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p Page
-		if err := p.Parse(data); err != nil {
+		if err := p.Parse(data, nil); err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package columnar
 import (
 	"bytes"
 	"hash/maphash"
+	"math/bits"
 )
 
 // catalog numbers what a page defines where it first needs it (texts, columns, shapes, shells) in the order
@@ -24,6 +25,11 @@ func (c *catalog) add() int32 {
 func (c *catalog) define(id int32) {
 	c.number[id] = int32(len(c.order))
 	c.order = append(c.order, id)
+}
+
+func (c *catalog) copyFrom(o *catalog) {
+	c.order = append(c.order[:0], o.order...)
+	c.number = append(c.number[:0], o.number...)
 }
 
 // texts are the distinct strings of a page.
@@ -77,6 +83,14 @@ func (t *texts) intern(b []byte) uint64 {
 
 func (t *texts) grow() {
 	t.slots = make([]int32, max(1024, 2*len(t.slots)))
+	t.index()
+}
+
+// index fills the hash table.
+func (t *texts) index() {
+	if 2*len(t.ends) >= len(t.slots) {
+		t.slots = make([]int32, max(1024, 4<<bits.Len(uint(len(t.ends)))))
+	}
 	mask := len(t.slots) - 1
 	for id := range t.ends {
 		at := int(maphash.Bytes(seed, t.of(uint64(id)))) & mask
@@ -85,6 +99,13 @@ func (t *texts) grow() {
 		}
 		t.slots[at] = int32(id) + 1
 	}
+}
+
+func (t *texts) copyFrom(o *texts) {
+	t.catalog.copyFrom(&o.catalog)
+	t.arena = append(t.arena[:0], o.arena...)
+	t.ends = append(t.ends[:0], o.ends...)
+	t.slots = append(t.slots[:0], o.slots...)
 }
 
 // A pattern is a text with marks in place of what varies from one text to the next.

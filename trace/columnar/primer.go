@@ -1,0 +1,108 @@
+package columnar
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Primer is what a reader knows at the end of a page. Pages that begin with it need not repeat what they
+// have in common with that page: their size does not suffer from their being small. A Primer may be used
+// by any number of Encoders and Pages at once; it takes some hundred KiB.
+type Primer struct {
+	model model
+	id    uint32
+
+	// What the parser of an Encoder looks things up in.
+	columnIDs map[columnKey]int32
+	shellIDs  map[string]int32
+}
+
+// NewPrimer returns a Primer of a page that was made without one. It reads the whole page.
+func NewPrimer(encoded []byte) (*Primer, error) {
+	var page Page
+	if err := page.Parse(encoded, nil); err != nil {
+		return nil, err
+	}
+	for page.next < page.count {
+		if err := page.step(); err != nil {
+			return nil, err
+		}
+	}
+	p := &Primer{
+		model: page.model, id: primerID(encoded),
+		columnIDs: map[columnKey]int32{}, shellIDs: map[string]int32{},
+	}
+	m := &p.model
+	m.coder, m.blob, m.values = coder{}, nil, nil
+	for id, c := range m.columns[kinds:] {
+		p.columnIDs[c.columnKey] = int32(id) + int32(kinds)
+	}
+	for id, s := range m.shells {
+		p.shellIDs[string(appendShellKey(nil, s.kind, s.head, s.tail))] = int32(id)
+	}
+	for id, g := range m.groups[1:] {
+		m.groupIDs[[2]int32{g.resource, g.scope}] = int32(id) + 1
+	}
+	for id := range m.columnModels {
+		for i, v := range m.columnModels[id].values {
+			m.valueIDs[valueKey{int32(id), v}] = int32(i)
+		}
+	}
+	m.texts.index()
+	return p, nil
+}
+
+// primerID tells primers apart, so that a page is not read with another one than it was made with.
+func primerID(encoded []byte) uint32 { return uint32(xxhash.Sum64(encoded)) }
+
+func appendPrimerID(dst []byte, p *Primer) []byte {
+	if p == nil {
+		return append(dst, version)
+	}
+	return binary.LittleEndian.AppendUint32(append(dst, primedVersion), p.id)
+}
+
+// cutPrimerID reads what appendPrimerID wrote.
+func cutPrimerID(encoded []byte, p *Primer) ([]byte, error) {
+	switch {
+	case len(encoded) > 0 && encoded[0] == version:
+		return encoded[1:], nil
+	case len(encoded) < 5 || encoded[0] != primedVersion:
+		return nil, fmt.Errorf("%w: unknown version", ErrCorrupt)
+	case p == nil || binary.LittleEndian.Uint32(encoded[1:]) != p.id:
+		return nil, fmt.Errorf("%w: made with another primer", ErrCorrupt)
+	}
+	return encoded[5:], nil
+}
+
+// copyFrom makes m know what o knows. It shares with o what neither changes.
+func (m *model) copyFrom(o *model) {
+	m.texts.copyFrom(&o.texts)
+	m.columns = append(m.columns[:0], o.columns...)
+	m.columnCatalog.copyFrom(&o.columnCatalog)
+	models := m.columnModels[:min(len(o.columnModels), cap(m.columnModels))]
+	for len(models) < len(o.columnModels) {
+		models = append(models, columnModel{})
+	}
+	for i := range models {
+		values := append(models[i].values[:0], o.columnModels[i].values...)
+		models[i] = o.columnModels[i]
+		models[i].values = values
+	}
+	m.columnModels = models
+	m.nodes = append(m.nodes[:0], o.nodes...)
+	m.shapes = append(m.shapes[:0], o.shapes...)
+	m.shapeCatalog.copyFrom(&o.shapeCatalog)
+	m.paths = m.paths[:0]
+	m.shells = append(m.shells[:0], o.shells...)
+	m.shellCatalog.copyFrom(&o.shellCatalog)
+	m.groups = append(m.groups[:0], o.groups...)
+	m.successions = o.successions
+	m.parents = append(m.parents[:0], o.parents...)
+	m.times = append(m.times[:0], o.times...)
+	m.probs, m.numbers, m.opTree, m.argument = o.probs, o.numbers, o.opTree, o.argument
+	m.trace, m.base = o.trace, o.base
+	m.knownGroups, m.knownValues = o.groupIDs, o.valueIDs
+}
