@@ -60,7 +60,7 @@ func (db *DB) Stats() Stats {
 		m := b.Meta()
 		s.Blocks++
 		s.BlockBytes += m.Bytes()
-		s.BlockRows += int64(m.Rows)
+		s.BlockRows += m.Rows
 	}
 	return s
 }

@@ -351,7 +351,7 @@ func (l *Log) syncActive() {
 
 	l.commitMu.Lock()
 	defer l.commitMu.Unlock()
-	defer a.release()
+	defer func() { _ = a.release() }()
 	switch {
 	case l.active != a: // sealed meanwhile, with a sync of its own
 	case err != nil:

@@ -76,7 +76,7 @@ func Open(dir string, o Options, fn func(pos Position, payload []byte) error) (*
 	report, err := l.replay(fn)
 	if err != nil {
 		for _, s := range l.table {
-			s.release()
+			_ = s.release()
 		}
 		return nil, nil, err
 	}

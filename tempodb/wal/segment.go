@@ -60,7 +60,7 @@ func (l *Log) ReadAt(p []byte, pos Position) error {
 	if err != nil {
 		return err
 	}
-	defer s.release()
+	defer func() { _ = s.release() }()
 	if end := s.size.Load(); pos.Offset < firstRecord || pos.Offset > end || int64(len(p)) > end-pos.Offset {
 		return fmt.Errorf("log segment %s: read of %d bytes at offset %d is outside of its records (%d to %d): %w",
 			s.path, len(p), pos.Offset, firstRecord, end, io.ErrUnexpectedEOF)
@@ -163,7 +163,7 @@ func (l *Log) Remove(id uint64) error {
 	if err != nil {
 		return err
 	}
-	defer s.release()
+	defer func() { _ = s.release() }()
 	if err := l.keepNumber(id); err != nil {
 		return err
 	}

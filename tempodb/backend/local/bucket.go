@@ -236,9 +236,9 @@ func (b *Bucket) RemoveStale(ctx context.Context, olderThan time.Duration) (int,
 		if err != nil || e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {
 			return err
 		}
-		info, err := e.Info()
-		if err != nil || info.ModTime().After(limit) || b.isWriting(path) {
-			return nil
+		info, infoErr := e.Info()
+		if infoErr != nil || info.ModTime().After(limit) || b.isWriting(path) {
+			return nil // it went away, is young, or is being written
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

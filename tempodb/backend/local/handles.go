@@ -84,7 +84,7 @@ func (c *handles) open(name, path string) (*handle, error) {
 	c.byName[name] = h
 	h.place = c.recent.PushFront(h)
 	if c.recent.Len() > c.max {
-		c.forget(c.recent.Back().Value.(*handle))
+		_ = c.forget(c.recent.Back().Value.(*handle))
 	}
 	return h, nil
 }
@@ -105,7 +105,7 @@ func (c *handles) drop(name string) {
 	defer c.mu.Unlock()
 	c.changes++
 	if h := c.byName[name]; h != nil {
-		c.forget(h)
+		_ = c.forget(h) // nothing was written through it
 	}
 }
 
