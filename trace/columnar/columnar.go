@@ -1,10 +1,12 @@
 package columnar
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -16,13 +18,14 @@ const (
 
 	version       = 1
 	primedVersion = 2
-	// A page that is smaller than a part of its content, and so much, has its values as they are; so the
-	// memory that a page takes is bounded by its length.
-	maxRatio     = 256
-	ratioSlack   = 1 << 16
-	keySize      = 16
-	maxKeptBlob  = 4 << 20
-	maxKeptSpans = 1 << 16
+	// A page that would be a smaller part of its content has its values as they are; so the memory that a
+	// page takes is bounded by its length. So many bytes more are always granted.
+	maxRatio   = 256
+	ratioSlack = 1 << 16
+
+	keySize = 16
+	// maxKept is the content of the longest page after which buffers are kept.
+	maxKept = 8 << 20
 )
 
 // ErrCorrupt is what errors of Parse and Value wrap when bytes are not a page that Append made.
@@ -58,15 +61,19 @@ func (e *Encoder) Append(dst []byte, keys [][keySize]byte, values [][]byte) ([]b
 		return dst, fmt.Errorf("page of traces: values of %d bytes, more than the %d that a page can hold", size, MaxContent)
 	}
 	begin := len(dst)
-	dst, ok := e.page(dst, keys, values, size, false)
-	if !ok || size > maxRatio*(len(dst)-begin)+ratioSlack {
+	dst, spans := e.page(dst, keys, values, size, false)
+	length := len(dst) - begin
+	if spans > length || size > maxRatio*length+ratioSlack || len(e.model.nodes) > maxNodes {
 		dst, _ = e.page(dst[:begin], keys, values, size, true)
+	}
+	if size > maxKept {
+		*e = Encoder{Primer: e.Primer}
 	}
 	return dst, nil
 }
 
-// page appends a page, unless its traces have too many shapes. If plain, the values stay as they are.
-func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size int, plain bool) ([]byte, bool) {
+// page appends a page and tells how many spans it has. If plain, the values stay as they are.
+func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size int, plain bool) (_ []byte, spans int) {
 	m := &e.model
 	m.reset(e.Primer)
 	m.startEncoding(e.coded[:0], e.raw[:0])
@@ -80,6 +87,7 @@ func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size i
 			e.parser.parse(&e.t, &keys[i], value)
 		}
 		m.value(&e.t)
+		spans += len(e.t.spans)
 	}
 	m.finish()
 	dst = appendPrimerID(dst, e.Primer)
@@ -97,7 +105,7 @@ func (e *Encoder) page(dst []byte, keys [][keySize]byte, values [][]byte, size i
 	dst = z.EncodeAll(m.blob, dst)
 	encoders.Put(z)
 	e.coded, e.raw, e.blob = m.coded, m.raw, m.blob
-	return dst, len(m.nodes) <= maxNodes
+	return dst, spans
 }
 
 var (
@@ -136,6 +144,7 @@ type Page struct {
 	raw     []byte
 	blob    []byte
 	count   int
+	length  int // of the encoded page
 	content int
 	next    int // the value behind the one that is in t
 }
@@ -165,6 +174,10 @@ func (p *Page) Parse(encoded []byte, primer *Primer) error {
 	}
 	p.keys, rest = rest[:count*keySize], rest[count*keySize:]
 	p.coded, p.raw, rest = rest[:coded], rest[coded:coded+raw], rest[coded+raw:]
+	if p.content > maxKept {
+		*p = Page{primer: p.primer, keys: p.keys, coded: p.coded, raw: p.raw}
+	}
+	p.length = len(encoded)
 	p.content = min(int(header[1]), maxRatio*len(encoded)+ratioSlack)
 	if p.blob, err = decompress(p.blob[:0], rest, blob); err != nil {
 		return fmt.Errorf("%w: texts: %w", ErrCorrupt, err)
@@ -197,7 +210,7 @@ func decompress(dst, stored []byte, length int) ([]byte, error) {
 func (p *Page) restart() {
 	p.model.reset(p.primer)
 	p.model.startDecoding(p.coded, p.raw)
-	p.model.blob, p.model.budget = p.blob, 4*p.content
+	p.model.blob, p.model.budget, p.model.spansLeft = p.blob, 4*p.content, p.length
 	p.next = 0
 }
 
@@ -206,6 +219,12 @@ func (p *Page) Len() int { return p.count }
 
 // Key returns the key of value i.
 func (p *Page) Key(i int) [keySize]byte { return [keySize]byte(p.keys[i*keySize:]) }
+
+// Find returns the first value with the given key, for keys in ascending order.
+func (p *Page) Find(key [keySize]byte) (i int, found bool) {
+	i = sort.Search(p.count, func(i int) bool { return bytes.Compare(p.keys[i*keySize:][:keySize], key[:]) >= 0 })
+	return i, i < p.count && p.Key(i) == key
+}
 
 // Value appends value i to dst. Values are read from the first on: going on to a later one reads only those
 // between, going back to an earlier one begins anew.

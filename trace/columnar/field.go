@@ -149,7 +149,7 @@ func bit(b bool) int {
 
 // isBinary tells whether b looks like noise that is not worth looking for matches in.
 func isBinary(b []byte) bool {
-	if len(b) < 4 {
+	if len(b) < 4 || len(b) > 64 {
 		return false
 	}
 	n := 0

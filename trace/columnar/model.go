@@ -6,9 +6,9 @@ package columnar
 type model struct {
 	coder
 	blob []byte // texts as they are; decoding: what is not yet read
-	// budget is how much a decoder may still make of its input. What is counted takes as many bytes of a
-	// value at least, so it is bounded by what the page says of its content.
-	budget int
+	// budget is how many values of fields and bytes of texts a decoder may still make of its input, and
+	// spansLeft how many spans. An encoder leaves values as they are before it needs more.
+	budget, spansLeft int
 
 	texts         texts
 	columns       []column
@@ -36,6 +36,7 @@ type model struct {
 
 	trace   int    // number of the value
 	base    uint64 // a time in the value before
+	clock   uint64 // the time of the event before, or the start of the span
 	recent  [recentNumbers]part
 	scratch []byte
 	parts   []part
@@ -180,7 +181,8 @@ func (m *model) value(t *content) {
 		if m.failed {
 			break
 		}
-		m.fields(t.spans[i].shape, &t.spans[i])
+		m.clock = t.spans[i].start
+		m.fields(t.spans[i].shape)
 	}
 	if m.decoding {
 		t.values = m.values
@@ -291,7 +293,7 @@ func (m *model) shell(k kind, id int32) int32 {
 		s := &m.shells[id]
 		m.shape(k, anyShape+1, int32(k), s.shape)
 		m.values, m.valueAt = m.shellValues[s.begin:s.end], 0
-		m.fields(s.shape, &span{})
+		m.fields(s.shape)
 		return id
 	}
 	id = m.shellCatalog.add()
@@ -301,7 +303,7 @@ func (m *model) shell(k kind, id int32) int32 {
 	if s.shape < 0 {
 		m.failed = true
 	} else {
-		m.fields(s.shape, &span{})
+		m.fields(s.shape)
 	}
 	if !m.failed {
 		m.renderShell(&s)
@@ -500,7 +502,7 @@ func (m *model) newColumn(id int32) int32 {
 		key.arg = m.number(&m.numbers[numberArgument], key.arg)
 	}
 	if m.decoding {
-		if len(m.columns) >= maxNodes {
+		if len(m.columns) >= maxColumns {
 			m.failed = true
 			return 0
 		}
@@ -511,7 +513,7 @@ func (m *model) newColumn(id int32) int32 {
 }
 
 // fields codes the values of the fields of a message that are not coded apart.
-func (m *model) fields(shape int32, of *span) {
+func (m *model) fields(shape int32) {
 	for _, id := range m.shapes[shape].path {
 		n := &m.nodes[id]
 		c := &m.columns[n.column]
@@ -528,10 +530,11 @@ func (m *model) fields(shape int32, of *span) {
 		}
 		switch c.op {
 		case opTime:
-			v = of.start + uint64(m.signed(&m.numbers[numberEventTime], &m.probs[probEventTime], int64(v-of.start)))
+			m.clock += uint64(m.signed(&m.numbers[numberEventTime], &m.probs[probEventTime], int64(v-m.clock)))
+			v = m.clock
 		case opChildren:
 			v = m.field(n, c, v)
-			m.children(childKind(c.tag), v, shape, of)
+			m.children(childKind(c.tag), v, shape)
 		default:
 			v = m.field(n, c, v)
 		}
@@ -558,7 +561,7 @@ func childKind(tag uint32) kind {
 }
 
 // children codes the shapes and fields of messages in a message.
-func (m *model) children(k kind, count uint64, parent int32, of *span) {
+func (m *model) children(k kind, count uint64, parent int32) {
 	one, two := -1-m.shapeCatalog.number[parent], int32(anyShape)
 	for ; count > 0 && !m.failed; count-- {
 		shape := int32(0)
@@ -573,7 +576,7 @@ func (m *model) children(k kind, count uint64, parent int32, of *span) {
 			m.spend(2)
 			m.values = append(m.values, uint64(shape))
 		}
-		m.fields(shape, of)
+		m.fields(shape)
 		one, two = m.shapeCatalog.number[shape], one
 	}
 }

@@ -276,6 +276,9 @@ func (p *parser) step(w *walk, key columnKey, text []byte) int32 {
 		var ok bool
 		if column, ok = p.columnIDs[key]; !ok {
 			if column, ok = p.knownColumns[key]; !ok {
+				if len(p.columns) >= someColumns && !key.op.always() {
+					return -1
+				}
 				column = p.addColumn(key)
 				p.columnIDs[key] = column
 			}
@@ -295,16 +298,16 @@ func (p *parser) step(w *walk, key columnKey, text []byte) int32 {
 	return next
 }
 
+// always tells whether a field of the op finds room in any shape.
+func (o op) always() bool { return o == opRest || o == opEnd || o == opSpans }
+
 // full tells whether there is no room for another node with the given op.
 func (p *parser) full(w *walk, o op) bool {
 	branches := int(p.nodes[w.at].children)
-	switch o {
-	case opRest, opEnd, opSpans:
-		return false
-	case opBytes:
+	if o == opBytes {
 		branches -= 32 // in place of constant bytes
 	}
-	return branches >= someBranches || len(p.nodes) >= someNodes || w.fields >= someFields
+	return !o.always() && (branches >= someBranches || len(p.nodes) >= someNodes || w.fields >= someFields)
 }
 
 func (p *parser) put(v uint64) { p.t.values = append(p.t.values, v) }

@@ -135,16 +135,18 @@ type shape struct {
 	id, parent, start, finish int32
 }
 
-// Limits of the shapes of a page. What does not fit is written as it is, behind opRest. Those that an
+// Limits of what a page can define. What does not fit is written as it is, behind opRest. Those that an
 // encoder heeds for most fields are lower than those of the format, so that there is always room for opRest.
 const (
-	maxNodes     = 1 << 18
-	maxBranches  = 256 // shapes that begin alike and go on in different ways
-	maxFields    = 1 << 13
+	maxColumns   = 1 << 13
+	maxNodes     = 1 << 16
+	maxBranches  = 256     // shapes that begin alike and go on in different ways
+	maxFields    = 1 << 13 // of a shape
+	maxDepth     = 8       // of messages within a message
+	someColumns  = maxColumns - 8
 	someNodes    = 1 << 15
 	someBranches = 192
 	someFields   = 1 << 12
-	maxDepth     = 8 // of messages within a message
 )
 
 // child returns the node of a column behind another node, -1 if there is none.

@@ -117,6 +117,8 @@ const (
 
 	maxDigits = 19
 	minHex    = 5
+	// maxPatterned is the length of the longest text that is taken apart. For longer ones zstd does better.
+	maxPatterned = 256
 )
 
 // part is what stands in a text at the place of a mark.
@@ -130,6 +132,9 @@ type part struct {
 // that can't be told from a pattern, has none.
 func appendPattern(dst []byte, parts []part, b []byte) ([]byte, []part) {
 	begin := len(dst)
+	if len(b) > maxPatterned {
+		return dst, parts
+	}
 	for i := 0; i < len(b); {
 		c := classes[b[i]]
 		if c&classMark != 0 {
