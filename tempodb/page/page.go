@@ -36,6 +36,7 @@ const (
 	kindChunk
 	kindHead
 	kindDirectory
+	kindPacked
 )
 
 // Ref says where in an object a page is.
@@ -85,14 +86,16 @@ func (w *Writer) Write(payload []byte) (Ref, error) { return w.write(kindBlob, p
 // Offset returns the position in the object after the last page.
 func (w *Writer) Offset() int64 { return w.offset }
 
-func (w *Writer) write(k kind, payload []byte) (Ref, error) {
+func (w *Writer) write(k kind, payload []byte) (Ref, error) { return w.writeLevel(k, payload, w.level) }
+
+func (w *Writer) writeLevel(k kind, payload []byte, level Level) (Ref, error) {
 	if w.err != nil {
 		return Ref{}, w.err
 	}
 	if len(payload) > MaxPage {
 		return Ref{}, fmt.Errorf("page at offset %d: content of %d bytes is longer than the %d a page can hold", w.offset, len(payload), MaxPage)
 	}
-	w.buf = appendPage(w.buf[:0], k, payload, w.offset, w.level)
+	w.buf = appendPage(w.buf[:0], k, payload, w.offset, level)
 	if n, err := w.w.Write(w.buf); err != nil {
 		w.err = fmt.Errorf("write page at offset %d: %w", w.offset, err)
 	} else if n != len(w.buf) {
@@ -229,6 +232,8 @@ func (k kind) String() string {
 		return "head page of a big value"
 	case kindDirectory:
 		return "directory page"
+	case kindPacked:
+		return "page of packed records"
 	}
 	return fmt.Sprintf("page of unknown kind %d", uint8(k))
 }

@@ -15,6 +15,16 @@ type Table struct {
 	data, dir io.ReaderAt
 	root      *directory
 	rootRef   Ref
+	packer    Packer // nil if there is none
+}
+
+// OpenPacked is OpenTable for a table that may have been written with a Packer.
+func OpenPacked(data, dir io.ReaderAt, root Root, p Packer) (*Table, error) {
+	t, err := OpenTable(data, dir, root)
+	if err == nil {
+		t.packer = p
+	}
+	return t, err
 }
 
 // OpenTable reads the root page of a table's directory from dir. The pages will be read from data, the same
@@ -30,7 +40,7 @@ func OpenTable(data, dir io.ReaderAt, root Root) (*Table, error) {
 // Reading returns the same table read through other readers of the same objects: such as ones
 // that end with a request's context.
 func (t *Table) Reading(data, dir io.ReaderAt) *Table {
-	return &Table{data: data, dir: dir, root: t.root, rootRef: t.rootRef}
+	return &Table{data: data, dir: dir, root: t.root, rootRef: t.rootRef, packer: t.packer}
 }
 
 // Records returns the number of records.
@@ -58,6 +68,9 @@ func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
 		}
 		value, err = s.bigValue(dst, t.data, e, h, raw)
 		return value, err == nil, err
+	}
+	if isPacked(raw) {
+		return t.getPacked(dst, key, s, e, raw)
 	}
 	if s.page, err = decode(s.page[:0], kindRecords, raw, e.offset); err != nil {
 		return dst, false, naming(err, t.data)
@@ -229,6 +242,8 @@ func (t *Table) scan(start func(*directory) int, fn func(record int64, key, valu
 		began = true
 		if e.chunks > 0 {
 			more, err = t.scanBig(s, d, i, raw, fn)
+		} else if isPacked(raw) {
+			more, err = t.scanPacked(s, d, i, raw, fn)
 		} else {
 			more, err = t.scanPage(s, d, i, raw, fn)
 		}

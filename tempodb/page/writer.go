@@ -24,6 +24,9 @@ type TableOptions struct {
 	PageBytes int
 	// Level is how hard the pages are compressed.
 	Level Level
+	// Packer, if set, encodes the records of a page; the table is to be opened with it. Values that get pages of their own are
+	// compressed without it.
+	Packer Packer
 }
 
 // TableStats says what became of a table.
@@ -48,7 +51,8 @@ type TableWriter struct {
 	stats   TableStats
 	err     error
 
-	page      []byte // records of the page being filled
+	page      []byte // records of the page being filled, if they are not to be packed
+	packing   unpacked
 	records   int64  // in page
 	separator []byte // key of that page in the directory
 	last      []byte // key added last
@@ -105,7 +109,7 @@ func (t *TableWriter) Add(key, value []byte) error {
 }
 
 func (t *TableWriter) addSmall(key, value []byte, shared int) error {
-	if t.records > 0 && len(t.page)+len(key)-shared+len(value) > t.options.PageBytes {
+	if t.records > 0 && len(t.page)+len(t.packing.arena)+len(key)-shared+len(value) > t.options.PageBytes {
 		if err := t.flush(); err != nil {
 			return err
 		}
@@ -113,6 +117,11 @@ func (t *TableWriter) addSmall(key, value []byte, shared int) error {
 	if t.records == 0 {
 		t.separate(key, shared)
 		shared = 0
+	}
+	if t.options.Packer != nil {
+		t.packing.add(key, value)
+		t.records++
+		return nil
 	}
 	t.page = binary.AppendUvarint(t.page, uint64(shared))
 	t.page = binary.AppendUvarint(t.page, uint64(len(key)-shared))
@@ -172,7 +181,15 @@ func (t *TableWriter) flush() error {
 	if t.records == 0 {
 		return nil
 	}
-	ref, err := t.w.write(kindRecords, t.page)
+	k, level := kindRecords, t.options.Level
+	if t.options.Packer != nil {
+		k, level = kindPacked, Raw
+		var err error
+		if t.page, err = t.packing.pack(t.page[:0], t.options.Packer); err != nil {
+			return err
+		}
+	}
+	ref, err := t.w.writeLevel(k, t.page, level)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,114 @@
+package page
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Packer encodes the records of a page together, for values of a form that it knows better than a general compression does. The
+// package stores what it makes as it is. It is called concurrently.
+type Packer interface {
+	// Pack appends to dst what holds the values under their keys, which ascend.
+	Pack(dst []byte, keys, values [][]byte) ([]byte, error)
+	// Find appends the value of key to dst.
+	Find(dst, packed, key []byte) (value []byte, found bool, err error)
+	// Each calls fn with the records in order, until fn returns false or an error, which Each returns. The slices are valid
+	// during the call.
+	Each(packed []byte, fn func(key, value []byte) (more bool, err error)) error
+}
+
+// ErrPacked is returned for a table whose pages a Packer has made, if it was opened without one.
+var ErrPacked = errors.New("the table's pages are packed, and it was opened without what unpacks them")
+
+// unpacked is the content of a page of packed records, while it is being filled.
+type unpacked struct {
+	arena []byte // keys and values, in turn
+	ends  []int  // in arena: of each key and each value, in turn
+	keys  [][]byte
+	vals  [][]byte
+}
+
+func (u *unpacked) add(key, value []byte) {
+	u.arena = append(u.arena, key...)
+	u.ends = append(u.ends, len(u.arena))
+	u.arena = append(u.arena, value...)
+	u.ends = append(u.ends, len(u.arena))
+}
+
+// pack appends the page's content to dst and empties u.
+func (u *unpacked) pack(dst []byte, p Packer) ([]byte, error) {
+	u.keys, u.vals = u.keys[:0], u.vals[:0]
+	begin := 0
+	for i, end := range u.ends {
+		part := u.arena[begin:end:end]
+		if i%2 == 0 {
+			u.keys = append(u.keys, part)
+		} else {
+			u.vals = append(u.vals, part)
+		}
+		begin = end
+	}
+	dst, err := p.Pack(dst, u.keys, u.vals)
+	if err != nil {
+		err = fmt.Errorf("pack %d records: %w", len(u.keys), err)
+	}
+	u.arena, u.ends = u.arena[:0], u.ends[:0]
+	return dst, err
+}
+
+// isPacked reports whether raw, of at least Overhead bytes, says that it is a page of packed records.
+func isPacked(raw []byte) bool { return kind(raw[1]) == kindPacked }
+
+// getPacked is the end of Get, in a page of packed records.
+func (t *Table) getPacked(dst, key []byte, s *scratch, e *dirEntry, raw []byte) (value []byte, found bool, err error) {
+	if s.page, err = decode(s.page[:0], kindPacked, raw, e.offset); err != nil {
+		return dst, false, naming(err, t.data)
+	}
+	if t.packer == nil {
+		return dst, false, fmt.Errorf("%s%s at offset %d: %w", kindPacked, of(t.data), e.offset, ErrPacked)
+	}
+	value, found, err = t.packer.Find(dst, s.page, key)
+	if err != nil {
+		return dst, false, t.badPack(e, err)
+	}
+	return value, found, nil
+}
+
+// scanPacked is scanPage for a page of packed records.
+func (t *Table) scanPacked(s *scratch, d *directory, i int, raw []byte, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
+	e := &d.entries[i]
+	if s.page, err = decode(s.page[:0], kindPacked, raw, e.offset); err != nil {
+		return false, naming(err, t.data)
+	}
+	if t.packer == nil {
+		return false, fmt.Errorf("%s%s at offset %d: %w", kindPacked, of(t.data), e.offset, ErrPacked)
+	}
+	var ours error // fn's errors, and what contradicts the directory
+	record, end := e.ordinal, e.ordinal+d.records(i)
+	more = true
+	err = t.packer.Each(s.page, func(key, value []byte) (bool, error) {
+		first := record == e.ordinal
+		if record == end || first && bytes.Compare(d.key(i), key) > 0 || !first && bytes.Compare(s.key, key) >= 0 {
+			ours = naming(badRecords(e), t.data)
+			return false, ours
+		}
+		s.key = append(s.key[:0], key...)
+		more, ours = fn(record, s.key, value)
+		record++
+		return more, ours
+	})
+	switch {
+	case ours != nil:
+		return false, ours
+	case err != nil:
+		return false, t.badPack(e, err)
+	case more && record < end:
+		return false, naming(badRecords(e), t.data)
+	}
+	return more, nil
+}
+
+func (t *Table) badPack(e *dirEntry, err error) error {
+	return naming(&CorruptError{What: kindPacked.String(), Offset: e.offset, Reason: err.Error()}, t.data)
+}
