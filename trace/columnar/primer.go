@@ -76,33 +76,3 @@ func cutPrimerID(encoded []byte, p *Primer) ([]byte, error) {
 	}
 	return encoded[5:], nil
 }
-
-// copyFrom makes m know what o knows. It shares with o what neither changes.
-func (m *model) copyFrom(o *model) {
-	m.texts.copyFrom(&o.texts)
-	m.columns = append(m.columns[:0], o.columns...)
-	m.columnCatalog.copyFrom(&o.columnCatalog)
-	models := m.columnModels[:min(len(o.columnModels), cap(m.columnModels))]
-	for len(models) < len(o.columnModels) {
-		models = append(models, columnModel{})
-	}
-	for i := range models {
-		values := append(models[i].values[:0], o.columnModels[i].values...)
-		models[i] = o.columnModels[i]
-		models[i].values = values
-	}
-	m.columnModels = models
-	m.nodes = append(m.nodes[:0], o.nodes...)
-	m.shapes = append(m.shapes[:0], o.shapes...)
-	m.shapeCatalog.copyFrom(&o.shapeCatalog)
-	m.paths = m.paths[:0]
-	m.shells = append(m.shells[:0], o.shells...)
-	m.shellCatalog.copyFrom(&o.shellCatalog)
-	m.groups = append(m.groups[:0], o.groups...)
-	m.successions = o.successions
-	m.parents = append(m.parents[:0], o.parents...)
-	m.times = append(m.times[:0], o.times...)
-	m.probs, m.numbers, m.opTree, m.argument = o.probs, o.numbers, o.opTree, o.argument
-	m.trace, m.base = o.trace, o.base
-	m.knownGroups, m.knownValues = o.groupIDs, o.valueIDs
-}

@@ -30,9 +30,16 @@ const (
 	ops
 )
 
-// hasText tells whether a field of the op has a text as its value, hasValue whether it has any.
-func (o op) hasText() bool  { return o == opBytes || o == opString || o >= opAny }
+// hasValue tells whether a field of the op has a value that is coded with those of the other fields.
 func (o op) hasValue() bool { return o >= opTime && o != opSpans }
+
+// class tells what the value is.
+func (o op) class() valueClass {
+	if o == opBytes || o == opString || o >= opAny {
+		return ofTexts
+	}
+	return ofNumbers
+}
 
 // argument tells what a column holds for all its fields.
 func (o op) argument() (text, number bool) {
@@ -87,8 +94,10 @@ type columnModel struct {
 	latest    uint64
 	elsewhere prob // a new text is one of another column
 
-	class       [2]prob
+	patterned   prob  // a new text has a pattern
+	binary      prob  // or else it is noise
 	pattern     int32 // the columnModel of the patterns of its texts, -1 if there are none yet
+	hasPattern  bool
 	lastPattern uint64
 	samePattern prob
 	digits      [32]prob
@@ -98,7 +107,7 @@ type columnModel struct {
 
 var newColumnModel = func() columnModel {
 	m := columnModel{
-		known: even, index: newNumber, fresh: newNumber, elsewhere: chance(8), class: [2]prob{even, even},
+		known: even, index: newNumber, fresh: newNumber, elsewhere: chance(8), patterned: even, binary: chance(8),
 		pattern: -1, samePattern: even, recent: even,
 	}
 	for i := range m.digits {
