@@ -190,5 +190,5 @@ func (db *DB) writeBlock(ctx context.Context, h *head, sources []string) (*block
 	if err != nil {
 		return nil, err
 	}
-	return block.Open(ctx, db.opts.Bucket, db.opts.Name, m.ID)
+	return block.Open(ctx, db.opts.Bucket, db.opts.Name, m.ID, db.opts.Codec)
 }

@@ -128,7 +128,7 @@ func (db *DB) openBlocks(ctx context.Context) ([]*block.Block, error) {
 	}
 	var blocks []*block.Block
 	for _, id := range ids {
-		b, err := block.Open(ctx, db.opts.Bucket, db.opts.Name, id)
+		b, err := block.Open(ctx, db.opts.Bucket, db.opts.Name, id, db.opts.Codec)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()

@@ -20,8 +20,9 @@ const loadedFilter = 1 << 20
 
 // Block reads a block. It may be used concurrently.
 type Block struct {
-	meta *Meta
-	open opener
+	meta  *Meta
+	codec Codec
+	open  opener
 
 	data    part[page.Table]
 	summary part[page.Table]
@@ -30,13 +31,13 @@ type Block struct {
 }
 
 // Open reads the meta.json of a block. If there is none there is no block: the error is
-// backend.ErrNotExist. Damage is a *page.CorruptError.
-func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID) (*Block, error) {
+// backend.ErrNotExist. Damage is a *page.CorruptError. The codec is the one with which the block was written.
+func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, codec Codec) (*Block, error) {
 	meta, err := ReadMeta(ctx, bucket, tenant, id)
 	if err != nil {
 		return nil, err
 	}
-	return &Block{meta: meta, open: openerOf(bucket, meta)}, nil
+	return &Block{meta: meta, codec: codec, open: openerOf(bucket, meta)}, nil
 }
 
 // Meta returns what the block is. It must not be changed.
@@ -226,7 +227,9 @@ func (p *part[T]) get(open func() (*T, error)) (*T, error) {
 
 func (b *Block) dataTable(ctx context.Context) (*page.Table, error) {
 	data, dir := b.open(ctx, dataObject), b.open(ctx, indexObject)
-	t, err := b.data.get(func() (*page.Table, error) { return page.OpenTable(data, dir, b.meta.Data) })
+	t, err := b.data.get(func() (*page.Table, error) {
+		return page.OpenPacked(data, dir, b.meta.Data, packerOf(b.codec))
+	})
 	if err != nil {
 		return nil, b.fail(err)
 	}

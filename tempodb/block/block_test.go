@@ -101,7 +101,7 @@ func write(t testing.TB, bucket backend.Bucket, entries []entry, o WriterOptions
 
 func mustOpen(t testing.TB, bucket backend.Bucket, id ID) *Block {
 	t.Helper()
-	b, err := Open(ctx, bucket, tenant, id)
+	b, err := Open(ctx, bucket, tenant, id, lines{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestBlockAgreesWithASortedMap(t *testing.T) {
 			m.MinKey != entries[0].key || m.MaxKey != entries[n-1].key || len(m.Parents) != 1 || m.Sources[0] != "segment 7" {
 			t.Fatalf("%+v", m)
 		}
-		b, err := Open(ctx, bucket, tenant, m.ID)
+		b, err := Open(ctx, bucket, tenant, m.ID, lines{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +295,7 @@ func answers(t *testing.T, bucket backend.Bucket, id ID, entries []entry) (damag
 		}
 		return err != nil
 	}
-	b, err := Open(ctx, bucket, tenant, id)
+	b, err := Open(ctx, bucket, tenant, id, lines{})
 	if failed(err) {
 		return damage
 	}

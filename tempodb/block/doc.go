@@ -17,7 +17,7 @@
 //	err = w.Add(key, value)                  // ascending keys; a value holds all there is of its key
 //	meta, err := w.Finish(ctx)               // or w.Abort()
 //
-//	b, err := block.Open(ctx, bucket, tenant, meta.ID)
+//	b, err := block.Open(ctx, bucket, tenant, meta.ID, codec)
 //	value, found, err := b.Get(ctx, nil, key)
 //	hits, err := b.Search(ctx, query)
 //

@@ -16,12 +16,19 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
-// Codec says what a block's values mean. Its methods must not keep the slices they are given.
+// Codec says what a block's values mean. Its methods must not keep the slices they are given. One that is a page.Packer too packs the pages
+// of data.
 type Codec interface {
 	// Index lists the rows of a value.
 	Index(value []byte, s index.Sink) error
 	// Summarize appends a summary of a value.
 	Summarize(dst, value []byte) ([]byte, error)
+}
+
+// packerOf returns the codec if it packs pages of values as well, and nil if it does not.
+func packerOf(c Codec) page.Packer {
+	p, _ := c.(page.Packer)
+	return p
 }
 
 // WriterOptions says what a block is made of. Codec must be set.
@@ -33,13 +40,16 @@ type WriterOptions struct {
 	Level   int
 	Parents []ID
 	Sources []string
-	// PageBytes is the uncompressed size of a page of data; 128 KiB if zero.
+	// PageBytes is the uncompressed size of a page of data; if zero, 128 KiB, and 256 KiB where the codec packs.
 	PageBytes int
 	// Compression is how hard data and summaries are compressed.
 	Compression page.Level
 	// Now tells the time of writing; time.Now if nil.
 	Now func() time.Time
 }
+
+// packedPageBytes is greater than what is best for rows: what is packed together is packed the better, and takes a fraction of its size.
+const packedPageBytes = 256 << 10
 
 // summaryPageBytes is small: summaries are asked for one by one.
 const summaryPageBytes = 16 << 10
@@ -96,7 +106,11 @@ func NewWriter(ctx context.Context, bucket backend.Bucket, tenant string, o Writ
 		w.data.abort()
 		return nil, w.fail(err)
 	}
-	w.dataTable = page.NewTableWriter(w.data, 0, page.TableOptions{PageBytes: o.PageBytes, Level: o.Compression})
+	packer := packerOf(o.Codec)
+	if packer != nil && o.PageBytes == 0 {
+		o.PageBytes = packedPageBytes
+	}
+	w.dataTable = page.NewTableWriter(w.data, 0, page.TableOptions{PageBytes: o.PageBytes, Level: o.Compression, Packer: packer})
 	w.summaryTable = page.NewTableWriter(w.summary, 0, page.TableOptions{PageBytes: summaryPageBytes, Level: o.Compression})
 	return w, nil
 }

@@ -157,7 +157,7 @@ func TestFolderWithoutMetaIsNoBlock(t *testing.T) {
 	if got := visible(t, bucket); !slices.Equal(got, []ID{whole}) {
 		t.Fatalf("%v", got)
 	}
-	if _, err := Open(ctx, bucket, tenant, half); !errors.Is(err, backend.ErrNotExist) {
+	if _, err := Open(ctx, bucket, tenant, half, lines{}); !errors.Is(err, backend.ErrNotExist) {
 		t.Fatalf("open: %v", err)
 	}
 	if removed, err := RemoveGarbage(ctx, bucket, tenant, half.Time()); err != nil || len(removed) > 0 {
@@ -286,7 +286,7 @@ func TestMetaIsRefused(t *testing.T) {
 	// A whole description in another block's place.
 	other := NewID()
 	bucket.objects[objectName(tenant, other, metaObject)] = content
-	if _, err := Open(ctx, bucket, tenant, other); !page.IsCorrupt(err) {
+	if _, err := Open(ctx, bucket, tenant, other, lines{}); !page.IsCorrupt(err) {
 		t.Errorf("another block's meta.json: %v", err)
 	}
 }
