@@ -20,34 +20,35 @@ import (
 //
 // It reads every source twice from beginning to end and keeps some 14 bytes an owner in memory, and the longest list of rows of
 // one term. It decides nothing by what a row is: terms are copied, rows get new numbers, and classes that hold the same terms become one.
-func Merge(ctx context.Context, w io.Writer, sources []*Object, dropped func(source int, key [16]byte) bool) error {
+// It returns the number of rows.
+func Merge(ctx context.Context, w io.Writer, sources []*Object, dropped func(source int, key [16]byte) bool) (rows int64, err error) {
 	m := &merger{ctx: ctx}
 	for _, o := range sources {
 		m.sources = append(m.sources, &mergeSource{o: o})
 	}
 	if err := m.orderOwners(dropped); err != nil {
-		return fmt.Errorf("merge search objects: owners: %w", err)
+		return 0, fmt.Errorf("merge search objects: owners: %w", err)
 	}
 	if err := m.joinClasses(); err != nil {
-		return fmt.Errorf("merge search objects: classes: %w", err)
+		return 0, fmt.Errorf("merge search objects: classes: %w", err)
 	}
 	table := page.NewTableWriter(w, 0, page.TableOptions{PageBytes: termPageBytes})
 	if err := m.writeTerms(table); err != nil {
-		return fmt.Errorf("merge search objects: terms: %w", err)
+		return 0, fmt.Errorf("merge search objects: terms: %w", err)
 	}
 	root, stats, err := table.Finish(nil, -1)
 	if err != nil {
-		return fmt.Errorf("merge search objects: term directory: %w", err)
+		return 0, fmt.Errorf("merge search objects: term directory: %w", err)
 	}
 	pages := page.NewWriter(w, stats.DirectoryEnd, page.DefaultLevel)
 	f := footer{rows: m.rows, owners: uint64(len(m.order)), classes: m.classes, terms: root}
 	if err := m.writeClasses(pages, &f); err != nil {
-		return fmt.Errorf("merge search objects: column of classes: %w", err)
+		return 0, fmt.Errorf("merge search objects: column of classes: %w", err)
 	}
 	if err := m.writeColumns(pages, &f); err != nil {
-		return fmt.Errorf("merge search objects: columns: %w", err)
+		return 0, fmt.Errorf("merge search objects: columns: %w", err)
 	}
-	return f.writeEnd(w, pages)
+	return int64(m.rows), f.writeEnd(w, pages)
 }
 
 // merger is the state of one Merge.

@@ -50,7 +50,7 @@ func TestAMergedObjectAnswersAsANaiveIndexOfAllRowsWould(t *testing.T) {
 			}
 		}
 		var buf bytes.Buffer
-		err := Merge(t.Context(), &buf, sources, func(i int, key [16]byte) bool { return last[key] != i })
+		_, err := Merge(t.Context(), &buf, sources, func(i int, key [16]byte) bool { return last[key] != i })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func keepAll(int, [16]byte) bool { return false }
 func TestMergedObjectsOfManyStripesFindWhatTheirSourcesFind(t *testing.T) {
 	sources, _ := shopParts(t, 3, stripeRows)
 	var buf bytes.Buffer
-	if err := Merge(t.Context(), &buf, sources, keepAll); err != nil {
+	if _, err := Merge(t.Context(), &buf, sources, keepAll); err != nil {
 		t.Fatal(err)
 	}
 	merged, err := OpenObject(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
@@ -135,7 +135,7 @@ func TestAMergeEndsWithItsContext(t *testing.T) {
 	sources, _ := shopParts(t, 2, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Merge(ctx, &bytes.Buffer{}, sources, keepAll); !errors.Is(err, context.Canceled) {
+	if _, err := Merge(ctx, &bytes.Buffer{}, sources, keepAll); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -144,7 +144,7 @@ func TestDamageInASourceEndsTheMerge(t *testing.T) {
 	m, keys := manyRows(t, 300)
 	good, encoded := object(t, m, keys)
 	var want bytes.Buffer
-	if err := Merge(t.Context(), &want, []*Object{good}, keepAll); err != nil {
+	if _, err := Merge(t.Context(), &want, []*Object{good}, keepAll); err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(encoded); i += 7 {
@@ -155,7 +155,7 @@ func TestDamageInASourceEndsTheMerge(t *testing.T) {
 			continue
 		}
 		var got bytes.Buffer
-		if err := Merge(t.Context(), &got, []*Object{o}, keepAll); err == nil && !bytes.Equal(got.Bytes(), want.Bytes()) {
+		if _, err := Merge(t.Context(), &got, []*Object{o}, keepAll); err == nil && !bytes.Equal(got.Bytes(), want.Bytes()) {
 			t.Fatalf("byte %d flipped: the merge succeeds with another outcome", i)
 		}
 	}
@@ -168,7 +168,7 @@ func BenchmarkMerge(b *testing.B) {
 	var buf bytes.Buffer
 	for b.Loop() {
 		buf.Reset()
-		if err := Merge(b.Context(), &buf, sources, keepAll); err != nil {
+		if _, err := Merge(b.Context(), &buf, sources, keepAll); err != nil {
 			b.Fatal(err)
 		}
 	}
