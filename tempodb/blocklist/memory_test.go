@@ -64,7 +64,7 @@ func (b *memory) request(ctx context.Context, kind, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if kind != "list" {
+	if name != "" || kind != "list" {
 		if err := backend.CheckName(name); err != nil {
 			return err
 		}
@@ -111,10 +111,11 @@ func (b *memory) Size(ctx context.Context, name string) (int64, error) {
 }
 
 func (b *memory) List(ctx context.Context, dir string, fn func(string) error) error {
+	dir = strings.TrimSuffix(dir, "/")
 	if err := b.request(ctx, "list", dir); err != nil {
 		return err
 	}
-	if dir = strings.TrimSuffix(dir, "/"); dir != "" {
+	if dir != "" {
 		dir += "/"
 	}
 	seen := make(map[string]bool)
