@@ -54,7 +54,7 @@ type prob uint32
 const (
 	probCount = 10
 	// learned is how many bits a probability remembers, about.
-	learned = 120
+	learned = 60
 )
 
 // even is the probability that knows nothing.

@@ -22,6 +22,9 @@ const (
 	// page takes is bounded by its length. So many bytes more are always granted.
 	maxRatio   = 256
 	ratioSlack = 1 << 16
+	// What a decoder makes of a page is less than so many times its content: values, nodes, texts, patterns
+	// and shells that are counted take a byte of it each at least.
+	budgetRatio = 8
 
 	keySize = 16
 	// maxKept is the content of the longest page after which buffers are kept.
@@ -66,7 +69,7 @@ func (e *Encoder) Append(dst []byte, keys [][keySize]byte, values [][]byte) ([]b
 	if spans > length || size > maxRatio*length+ratioSlack || len(e.model.nodes) > maxNodes {
 		dst, _ = e.page(dst[:begin], keys, values, size, true)
 	}
-	if size > maxKept {
+	if e.t.reset(); size > maxKept {
 		*e = Encoder{Primer: e.Primer}
 	}
 	return dst, nil
@@ -169,7 +172,7 @@ func (p *Page) Parse(encoded []byte, primer *Primer) error {
 		header[i], rest = v, rest[n:]
 	}
 	count, coded, raw, blob := int(header[0]), int(header[2]), int(header[3]), int(header[4])
-	if header[1] > MaxContent || blob > MaxContent+MaxContent/8 || count*keySize+coded+raw > len(rest) {
+	if header[1] > MaxContent || blob > MaxContent || count*keySize+coded+raw > len(rest) {
 		return fmt.Errorf("%w: lengths that can't be", ErrCorrupt)
 	}
 	p.keys, rest = rest[:count*keySize], rest[count*keySize:]
@@ -210,7 +213,7 @@ func decompress(dst, stored []byte, length int) ([]byte, error) {
 func (p *Page) restart() {
 	p.model.reset(p.primer)
 	p.model.startDecoding(p.coded, p.raw)
-	p.model.blob, p.model.budget, p.model.spansLeft = p.blob, 4*p.content, p.length
+	p.model.blob, p.model.budget, p.model.spansLeft = p.blob, budgetRatio*p.content, p.length
 	p.next = 0
 }
 
@@ -241,7 +244,12 @@ func (p *Page) Value(dst []byte, i int) ([]byte, error) {
 		}
 	}
 	key := p.Key(i)
-	return p.model.render(dst, &p.t, &key), nil
+	begin := len(dst)
+	if dst = p.model.render(dst, &p.t, &key, p.content); p.model.failed {
+		p.restart()
+		return dst[:begin], fmt.Errorf("%w: value %d of %d is too long", ErrCorrupt, i, p.count)
+	}
+	return dst, nil
 }
 
 // step reads the next value.

@@ -45,6 +45,7 @@ type model struct {
 	heads   []head
 	values  []uint64 // of the messages at hand
 	valueAt int      // the next one that is to be written or rendered
+	longest int      // where the output may end
 	spansAt int      // where the spans stand in the message that was rendered last
 }
 

@@ -5,14 +5,14 @@ import (
 	"math/bits"
 )
 
-// render appends the value that t was taken from.
-func (m *model) render(dst []byte, t *content, key *[16]byte) []byte {
+// render appends the value that t was taken from. It fails if that has more than limit bytes.
+func (m *model) render(dst []byte, t *content, key *[16]byte, limit int) []byte {
 	if t.raw {
 		return append(dst, t.text...)
 	}
 	m.values, m.valueAt = t.values, 0
-	first := 0
-	outer := 0
+	m.longest = len(dst) + limit
+	first, outer := 0, 0
 	for i, g := range t.groups {
 		if !g.joined {
 			dst = append(dst, 1<<3|typeBytes, 0)
@@ -26,7 +26,9 @@ func (m *model) render(dst []byte, t *content, key *[16]byte) []byte {
 			dst = append(dst, 2<<3|typeBytes, 0)
 			begin := len(dst)
 			dst = m.message(dst, &t.spans[n], t.spans[n].shape, key)
-			dst = closeMessage(dst, begin)
+			if dst = closeMessage(dst, begin); m.failed {
+				return dst
+			}
 		}
 		first = int(g.end)
 		dst = closeMessage(append(dst, m.shells[g.scope].tail...), inner)
@@ -37,11 +39,14 @@ func (m *model) render(dst []byte, t *content, key *[16]byte) []byte {
 	return dst
 }
 
-// renderShell makes the fields of a shell of its values.
+// renderShell makes the fields of a shell of the values that were read.
 func (m *model) renderShell(s *shell) {
 	var of span
-	m.valueAt = 0
+	m.valueAt, m.longest = 0, max(m.budget, 0)
 	all := m.message(nil, &of, s.shape, new([16]byte))
+	if m.spend(len(all)); m.failed {
+		return
+	}
 	s.head = all[:m.spansAt]
 	s.tail = all[m.spansAt:]
 }
@@ -69,6 +74,10 @@ func (m *model) message(dst []byte, s *span, shape int32, key *[16]byte) []byte 
 	origin := len(dst)
 	for _, id := range m.shapes[shape].path {
 		c := &m.columns[m.nodes[id].column]
+		if len(dst) > m.longest {
+			m.failed = true
+			return dst
+		}
 		var v uint64
 		if c.op.hasValue() {
 			v = m.nextValue()
@@ -117,7 +126,7 @@ func (m *model) message(dst []byte, s *span, shape int32, key *[16]byte) []byte 
 		case opSpans:
 			m.spansAt = len(dst) - origin
 		case opChildren:
-			for ; v > 0; v-- {
+			for ; v > 0 && !m.failed; v-- {
 				dst = binary.AppendUvarint(dst, uint64(c.tag))
 				shape := int32(m.nextValue())
 				dst = append(dst, 0)
