@@ -73,6 +73,16 @@ type Writer struct {
 	rows                    rows
 	buf                     []byte
 	committed               []string // objects that an Abort has to delete
+
+	// A merge has no index of all rows: it writes the search object by this, which returns the number of rows, and says what span of time they take.
+	mergeSearch func(context.Context, *objectWriter) (int64, error)
+	span        span
+}
+
+// span is the time that rows take: the range of their starts, and the latest end.
+type span struct {
+	starts index.Range
+	maxEnd int64
 }
 
 // NewWriter begins a block of tenant. ctx is for all that Add writes.
@@ -131,22 +141,30 @@ func (w *Writer) Add(key [16]byte, value []byte) error {
 }
 
 func (w *Writer) add(key [16]byte, value []byte) error {
+	var err error
+	if w.buf, err = w.options.Codec.Summarize(w.buf[:0], value); err != nil {
+		return fmt.Errorf("summarize: %w", err)
+	}
+	if err := w.copy(key, value, w.buf); err != nil {
+		return err
+	}
+	w.rows.Own(uint32(len(w.keys) - 1))
+	if err := w.options.Codec.Index(value, &w.rows); err != nil {
+		return fmt.Errorf("list rows: %w", err)
+	}
+	return nil
+}
+
+// copy adds a key without listing its rows.
+func (w *Writer) copy(key [16]byte, value, summary []byte) error {
 	if len(w.keys) >= math.MaxUint32 {
 		return errors.New("a block holds no more than 4294967295 keys")
 	}
 	if err := w.dataTable.Add(key[:], value); err != nil {
 		return err
 	}
-	var err error
-	if w.buf, err = w.options.Codec.Summarize(w.buf[:0], value); err != nil {
-		return fmt.Errorf("summarize: %w", err)
-	}
-	if err := w.summaryTable.Add(key[:], w.buf); err != nil {
+	if err := w.summaryTable.Add(key[:], summary); err != nil {
 		return err
-	}
-	w.rows.Own(uint32(len(w.keys)))
-	if err := w.options.Codec.Index(value, &w.rows); err != nil {
-		return fmt.Errorf("list rows: %w", err)
 	}
 	w.filter.Add(key)
 	w.keys = append(w.keys, key)
@@ -216,7 +234,14 @@ func (w *Writer) finish(ctx context.Context) error {
 		return err
 	}
 	defer search.abort()
-	if err := index.Write(search, w.rows.Memory, w.keys); err != nil {
+	if w.mergeSearch == nil {
+		w.span = span{w.rows.Starts(), w.rows.maxEnd}
+		m.Rows = int64(w.rows.Rows())
+		err = index.Write(search, w.rows.Memory, w.keys)
+	} else {
+		m.Rows, err = w.mergeSearch(ctx, search)
+	}
+	if err != nil {
 		return fmt.Errorf("object %s: %w", searchObject, err)
 	}
 	for _, o := range []*objectWriter{w.data, directory, keys, search, w.summary} {
@@ -228,10 +253,9 @@ func (w *Writer) finish(ctx context.Context) error {
 		}
 	}
 	m.MinKey, m.MaxKey = Key(w.keys[0]), Key(w.keys[len(w.keys)-1])
-	m.Keys, m.Rows = int64(len(w.keys)), int64(w.rows.Rows())
+	m.Keys = int64(len(w.keys))
 	if m.Rows > 0 {
-		starts := w.rows.Starts()
-		m.MinStart, m.MaxStart, m.MaxEnd = starts.Min, starts.Max, w.rows.maxEnd
+		m.MinStart, m.MaxStart, m.MaxEnd = w.span.starts.Min, w.span.starts.Max, w.span.maxEnd
 	}
 	m.Created = w.options.Now().UTC()
 	return w.publish(ctx)
