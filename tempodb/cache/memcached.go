@@ -57,7 +57,8 @@ func newMemcached(o MemcachedOptions, c Options) *memcached {
 			address: address,
 			timeout: o.Timeout,
 			idle:    make(chan *conn, memcachedIdle),
-			breaker: newBreaker(memcachedFailures, memcachedPause, memcachedMaxPause, c.now),
+			getting: newBreaker(memcachedFailures, memcachedPause, memcachedMaxPause, c.now),
+			setting: newBreaker(memcachedFailures, memcachedPause, memcachedMaxPause, c.now),
 		})
 	}
 	return m
@@ -78,7 +79,7 @@ func (m *memcached) get(ctx context.Context, f *flight, b []byte, from []source)
 			continue
 		}
 		s := m.server(f.key(want[0]))
-		m.exchange(ctx, s, func(c *conn) error {
+		m.exchange(ctx, s, s.getting, func(c *conn) error {
 			for i := 0; i < len(want); i += memcachedKeys {
 				if err := m.getSome(c, f, b, want[i:min(len(want), i+memcachedKeys)], from); err != nil {
 					return err
@@ -156,7 +157,8 @@ func (m *memcached) setSome(g *cargo, start, end int) {
 	if frames == 0 {
 		return
 	}
-	m.exchange(context.Background(), m.server(g.key(start)), func(c *conn) error {
+	s := m.server(g.key(start))
+	m.exchange(context.Background(), s, s.setting, func(c *conn) error {
 		for i := start; i < end; i++ {
 			if g.from[i] != fromStore {
 				continue
@@ -193,17 +195,17 @@ func (m *memcached) setSome(g *cargo, start, end int) {
 	m.dropped.Add(frames)
 }
 
-// exchange calls talk with a connection to a server, if it is not left alone, and says if all went well.
-func (m *memcached) exchange(ctx context.Context, s *server, talk func(*conn) error) bool {
-	if !s.breaker.allow() {
-		return false
+// exchange calls talk with a connection to a server, if it is not left alone with this.
+func (m *memcached) exchange(ctx context.Context, s *server, b *breaker, talk func(*conn) error) {
+	if !b.allow() {
+		return
 	}
 	err := s.with(ctx, talk)
 	if ctx.Err() != nil {
-		s.breaker.pass() // who asked is gone: that says nothing of the server
-		return false
+		b.pass() // who asked is gone: that says nothing of the server
+		return
 	}
-	if changed := s.breaker.done(err); err != nil {
+	if changed := b.done(err); err != nil {
 		m.failed("memcached failed", s, err)
 		if changed {
 			m.log.Warn("memcached is left alone for a while", "server", s.address)
@@ -211,7 +213,6 @@ func (m *memcached) exchange(ctx context.Context, s *server, talk func(*conn) er
 	} else if changed {
 		m.log.Info("memcached answers again", "server", s.address)
 	}
-	return err == nil
 }
 
 func (m *memcached) failed(what string, s *server, err error) {

@@ -17,7 +17,8 @@ import (
 type server struct {
 	address string
 	timeout time.Duration
-	breaker *breaker
+	getting *breaker // apart from setting: a server that takes frames and does not give them costs time
+	setting *breaker
 	idle    chan *conn
 
 	mu     sync.Mutex
