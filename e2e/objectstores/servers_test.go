@@ -143,7 +143,7 @@ const (
 func openGCS(t *testing.T, address, prefix string) *gcs.Bucket {
 	t.Helper()
 	b, err := gcs.Open(context.Background(), gcs.Options{
-		Bucket: bucketName, Prefix: prefix, ChunkSize: chunkSize, ChunkTimeout: 2 * time.Second, ChunkRetries: 10 * time.Second,
+		Bucket: bucketName, Prefix: prefix, ChunkSize: chunkSize, ChunkTimeout: time.Second, ChunkRetries: 5 * time.Second,
 		Client: []option.ClientOption{option.WithEndpoint("http://" + address + "/storage/v1/"), option.WithoutAuthentication()},
 	})
 	if err != nil {
@@ -156,7 +156,7 @@ func openGCS(t *testing.T, address, prefix string) *gcs.Bucket {
 func s3Options(address, prefix string) s3.Options {
 	return s3.Options{
 		Endpoint: address, Insecure: true, Region: "us-east-1", Bucket: bucketName, Prefix: prefix, PathStyle: true,
-		AccessKey: accessKey, SecretKey: secretKey, PartSize: partSize, Stall: 2 * time.Second,
+		AccessKey: accessKey, SecretKey: secretKey, PartSize: partSize, Stall: time.Second,
 	}
 }
 

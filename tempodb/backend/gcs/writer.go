@@ -3,6 +3,7 @@ package gcs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"net/http"
 	"time"
@@ -15,14 +16,16 @@ import (
 // contentType is of all objects: without it the client would guess.
 const contentType = "application/octet-stream"
 
+// castagnoli is the checksum that GCS keeps of objects.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // Create implements backend.Bucket. It asks for nothing: see the package comment for when an object is sent.
 func (b *Bucket) Create(ctx context.Context, name string) (backend.ObjectWriter, error) {
 	o, err := b.object(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	return &writer{b: b, ctx: ctx, cancel: cancel, name: name, object: o}, nil
+	return &writer{b: b, ctx: ctx, name: name, object: o}, nil
 }
 
 // CreateIfAbsent implements backend.Claimer, with one request.
@@ -48,7 +51,7 @@ func (b *Bucket) put(ctx context.Context, o *storage.ObjectHandle, content []byt
 	w := o.NewWriter(ctx)
 	w.ContentType = contentType
 	w.ChunkSize = 0
-	w.CRC32C, w.SendCRC32C = crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli)), true
+	w.CRC32C, w.SendCRC32C = crc32.Checksum(content, castagnoli), true
 	if _, err := w.Write(content); err != nil {
 		cancel()
 		_ = w.Close()
@@ -60,16 +63,21 @@ func (b *Bucket) put(ctx context.Context, o *storage.ObjectHandle, content []byt
 // writer writes an object: into memory up to the size of a chunk, then as a resumable upload.
 type writer struct {
 	b      *Bucket
-	ctx    context.Context
-	cancel context.CancelFunc
+	ctx    context.Context // the caller's
 	name   string
 	object *storage.ObjectHandle
 
-	content []byte          // as long as upload is nil
-	upload  *storage.Writer // of a big object
-	watch   *time.Timer     // cancels an upload that is stuck
-	err     error           // of Write: the object will not be
+	content []byte // as long as upload is nil
+	err     error  // of Write: the object will not be
 	done    bool
+
+	// Of a big object:
+	upload *storage.Writer
+	lasts  context.Context // as long as upload
+	cancel context.CancelCauseFunc
+	watch  *time.Timer // cancels an upload that is stuck
+	size   int64       // of what upload has got
+	crc    uint32
 }
 
 // Write implements io.Writer.
@@ -100,10 +108,23 @@ func (w *writer) send(p []byte) (int, error) {
 	w.watch.Reset(w.patience())
 	defer w.watch.Stop()
 	n, err := w.upload.Write(p)
+	w.size += int64(n)
+	w.crc = crc32.Update(w.crc, castagnoli, p[:n])
 	if err != nil {
-		w.err = w.b.fail(w.ctx, "write", w.name, err)
+		w.err = w.b.fail(w.ctx, "write", w.name, w.why(err))
 	}
 	return n, w.err
+}
+
+// errStuck is the cause of an upload's end when a call took longer than patience.
+var errStuck = errors.New("the upload makes no progress")
+
+// why returns the reason of an upload's error.
+func (w *writer) why(err error) error {
+	if context.Cause(w.lasts) == errStuck {
+		return errStuck
+	}
+	return err
 }
 
 // patience is how long a call may take. The client's own limits are for chunks; the request that begins an upload has none.
@@ -111,12 +132,13 @@ func (w *writer) patience() time.Duration { return w.b.o.ChunkRetries + 2*w.b.o.
 
 // begin begins a resumable upload. Its chunks are sent again when they fail: they are numbered by their offsets.
 func (w *writer) begin() {
-	w.upload = w.object.Retryer(storage.WithPolicy(storage.RetryAlways)).NewWriter(w.ctx)
+	w.lasts, w.cancel = context.WithCancelCause(w.ctx)
+	w.upload = w.object.Retryer(storage.WithPolicy(storage.RetryAlways)).NewWriter(w.lasts)
 	w.upload.ContentType = contentType
 	w.upload.ChunkSize = w.b.o.ChunkSize
 	w.upload.ChunkTransferTimeout = w.b.o.ChunkTimeout
 	w.upload.ChunkRetryDeadline = w.b.o.ChunkRetries
-	w.watch = time.AfterFunc(w.patience(), w.cancel)
+	w.watch = time.AfterFunc(w.patience(), func() { w.cancel(errStuck) })
 }
 
 // Repeatable says whether Commit may be called again after it failed: the object is still in memory.
@@ -146,11 +168,24 @@ func (w *writer) Commit() error {
 	return nil
 }
 
-// finish sends the last chunk, with which the object comes to be.
+// finish sends the last chunk, with which the object comes to be, and compares what the server says of it: a chunk that was sent
+// twice must have arrived once. The server has the checksum too, but can't refuse what it has not looked at.
 func (w *writer) finish() error {
 	w.watch.Reset(w.patience())
 	defer w.watch.Stop()
-	return w.upload.Close()
+	if err := w.upload.Close(); err != nil {
+		return w.why(err)
+	}
+	there := w.upload.Attrs()
+	if there.Size == w.size && there.CRC32C == w.crc {
+		return nil
+	}
+	changed := fmt.Errorf("%d bytes with checksum %08x were sent, and %d with %08x arrived", w.size, w.crc, there.Size, there.CRC32C)
+	wrong := w.object.If(storage.Conditions{GenerationMatch: there.Generation}).Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithMaxAttempts(5))
+	if err := wrong.Delete(w.ctx); err != nil && !errors.Is(err, storage.ErrObjectNotExist) {
+		return fmt.Errorf("%w; they could not be removed: %w", changed, err)
+	}
+	return fmt.Errorf("%w; they are removed", changed)
 }
 
 // Abort implements backend.ObjectWriter.
@@ -158,8 +193,8 @@ func (w *writer) Abort() {
 	if w.done {
 		return
 	}
-	w.cancel() // before Close, which would send the rest
 	if w.upload != nil {
+		w.cancel(nil) // before Close, which would send the rest
 		_ = w.upload.Close()
 	}
 	w.end()
@@ -169,5 +204,7 @@ func (w *writer) end() {
 	w.done = true
 	w.err = w.b.fail(context.Background(), "write", w.name, errors.New("the object is ended already"))
 	w.content = nil
-	w.cancel()
+	if w.upload != nil {
+		w.cancel(nil)
+	}
 }

@@ -129,10 +129,16 @@ func (b *Bucket) CreateIfAbsent(ctx context.Context, name string, content []byte
 	return true, nil
 }
 
+// maxClaim keeps claims from becoming multipart uploads, whose parts know no conditions.
+const maxClaim = 1 << 20
+
 func (b *Bucket) putIfAbsent(ctx context.Context, name string, content []byte) (bool, error) {
 	full, err := b.FullName(ctx, name)
 	if err != nil {
 		return false, err
+	}
+	if len(content) > maxClaim {
+		return false, b.Fail(ctx, "create if absent", name, fmt.Errorf("%d bytes are more than the %d that a claim may have", len(content), maxClaim))
 	}
 	err = b.client.Upload(context.WithValue(ctx, ifAbsent{}, true), full, bytes.NewReader(content))
 	switch {

@@ -7,13 +7,15 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
 // ifAbsent is the key of contexts whose PUT must not replace an object. The client has no option for it.
 type ifAbsent struct{}
 
-// transport adds what the client can't do: a condition, an end to uploads that are stuck, and a length to empty objects.
+// transport adds what the client can't do: a condition, an end to uploads that are stuck, a length to empty objects, and that a try has ended
+// when the next one begins.
 type transport struct {
 	next  http.RoundTripper
 	stall time.Duration
@@ -21,7 +23,7 @@ type transport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodPut {
+	if r.Body == nil && r.Context().Value(ifAbsent{}) == nil {
 		return t.next.RoundTrip(r)
 	}
 	limit := t.stall + time.Duration(max(r.ContentLength, 0)>>18)*time.Second
@@ -37,17 +39,44 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body.Close()
 		return nil, err
 	}
+	sent := send(r)
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		late := !stuck.Stop()
 		cancel()
+		<-sent
 		if late {
-			err = fmt.Errorf("PUT of %d bytes took longer than %s: %w", r.ContentLength, limit, os.ErrDeadlineExceeded)
+			err = fmt.Errorf("%s of %d bytes took longer than %s: %w", r.Method, r.ContentLength, limit, os.ErrDeadlineExceeded)
 		}
 		return nil, err
 	}
-	resp.Body = &body{resp.Body, cancel}
+	resp.Body = &answer{resp.Body, cancel, sent}
 	return resp, nil
+}
+
+// send returns a channel that is closed when the body of the request is read no more. That may be after an answer or an error, and the client
+// meanwhile rewinds the same reader for its next try: two requests would share the bytes.
+func send(r *http.Request) <-chan struct{} {
+	done := make(chan struct{})
+	if r.Body == nil || r.Body == http.NoBody {
+		close(done)
+		return done
+	}
+	r.Body = &sending{ReadCloser: r.Body, done: sync.OnceFunc(func() { close(done) })}
+	r.GetBody = nil // would bring a reader that is not waited for
+	return done
+}
+
+// sending is a request's body.
+type sending struct {
+	io.ReadCloser
+	done func()
+}
+
+// Close implements io.Closer. The transport calls it when it has read for the last time.
+func (s *sending) Close() error {
+	defer s.done()
+	return s.ReadCloser.Close()
 }
 
 // setLength gives a request with a small body of unknown length its length. Without TLS the client signs the body in pieces, and sends
@@ -74,14 +103,17 @@ func setLength(r *http.Request) error {
 	return nil
 }
 
-// body ends its request's context when it is closed.
-type body struct {
+// answer is a response's body.
+type answer struct {
 	io.ReadCloser
 	cancel context.CancelFunc
+	sent   <-chan struct{}
 }
 
-// Close implements io.Closer.
-func (b *body) Close() error {
-	defer b.cancel()
-	return b.ReadCloser.Close()
+// Close implements io.Closer. It ends the request, and returns when its body is read no more.
+func (a *answer) Close() error {
+	err := a.ReadCloser.Close()
+	a.cancel()
+	<-a.sent
+	return err
 }

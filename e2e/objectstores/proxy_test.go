@@ -1,0 +1,230 @@
+package objectstores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// proxy stands before a server and spoils what goes through it, by chance, from a seed.
+type proxy struct {
+	upstream string // host:port
+	server   *httptest.Server
+	client   http.RoundTripper
+
+	mu       sync.Mutex
+	random   *rand.Rand
+	rate     float64 // of requests that are spoiled
+	injected map[string]int
+	passed   int
+	busy     int                 // requests on their way to the server
+	chunks   map[string]answered // by address and range, see again; nil if chunks are sent through again
+	idle     *sync.Cond
+}
+
+type answered struct {
+	resp *http.Response
+	body []byte
+}
+
+// faults are what can happen to a request, and how often, relative to each other.
+var faults = []string{
+	"503 before", "503 before", "500 after", "429 before",
+	"reset before", "reset after", "reset in request", "reset in request",
+	"cut", "cut", "cut",
+	"503 before", "500 after", "reset before", "reset after", "reset in request", "cut",
+	"stall before", "stall after",
+}
+
+func newProxy(t *testing.T, upstream string, seed uint64) *proxy {
+	t.Helper()
+	p := &proxy{
+		upstream: upstream,
+		client:   &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
+		random:   rand.New(rand.NewPCG(seed, 0)),
+		injected: map[string]int{},
+		chunks:   map[string]answered{},
+	}
+	p.idle = sync.NewCond(&p.mu)
+	p.server = httptest.NewServer(p)
+	t.Cleanup(func() {
+		p.server.CloseClientConnections()
+		p.server.Close()
+	})
+	return p
+}
+
+// address is where clients reach the proxy.
+func (p *proxy) address() string { return strings.TrimPrefix(p.server.URL, "http://") }
+
+// spoil sets the share of requests that are spoiled.
+func (p *proxy) spoil(rate float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = rate
+}
+
+// settle waits until nothing is on its way to the server, whatever became of the clients that sent it.
+func (p *proxy) settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.busy > 0 {
+		p.idle.Wait()
+	}
+}
+
+func (p *proxy) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := fmt.Sprintf("%d requests passed", p.passed)
+	for _, fault := range slices.Sorted(maps.Keys(p.injected)) {
+		s += fmt.Sprintf(", %d x %s", p.injected[fault], fault)
+	}
+	return s
+}
+
+// next decides the fate of a request: a fault, or none.
+func (p *proxy) next() (fault string, where float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy++
+	if p.random.Float64() >= p.rate {
+		p.passed++
+		return "", 0
+	}
+	fault = faults[p.random.IntN(len(faults))]
+	p.injected[fault]++
+	return fault, p.random.Float64()
+}
+
+func (p *proxy) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+	p.idle.Broadcast()
+}
+
+var errCut = errors.New("cut by the proxy")
+
+// ServeHTTP implements http.Handler.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fault, where := p.next()
+	kind, when, _ := strings.Cut(fault, " ")
+	if when == "before" {
+		p.leave()
+		p.spoiled(w, r, kind)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil { // the client gave up
+		p.leave()
+		return
+	}
+	out := r.Clone(r.Context())
+	out.RequestURI = ""
+	out.URL.Scheme, out.URL.Host = "http", p.upstream
+	out.Body = io.NopCloser(strings.NewReader(string(body)))
+	out.ContentLength = int64(len(body))
+	if len(body) == 0 {
+		out.Body = http.NoBody
+	}
+	if when == "in request" && len(body) > 0 {
+		half := string(body[:int(where*float64(len(body)))])
+		out.Body = io.NopCloser(io.MultiReader(strings.NewReader(half), broken{}))
+	}
+	// A client that gives up does not stop the request: what it has sent may be done later, and settle waits for it.
+	resp, answer, err := p.again(out)
+	p.leave()
+	if err != nil && when != "in request" {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	if when != "" { // after
+		p.spoiled(w, r, kind)
+		return
+	}
+	header := w.Header()
+	maps.Copy(header, resp.Header)
+	if r.Method != http.MethodHead {
+		header.Set("Content-Length", fmt.Sprint(len(answer)))
+	}
+	w.WriteHeader(resp.StatusCode)
+	if kind == "cut" && len(answer) > 0 {
+		w.Write(answer[:int(where*float64(len(answer)))])
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	w.Write(answer)
+}
+
+// again does what GCS does and the fake server does not: a chunk of an upload that has arrived already, and is sent again because the client does not
+// know, is not appended once more.
+func (p *proxy) again(out *http.Request) (*http.Response, []byte, error) {
+	part := out.Header.Get("Content-Range")
+	if part == "" || p.chunks == nil {
+		return p.forward(out)
+	}
+	key := out.URL.String() + " " + part
+	p.mu.Lock()
+	a, ok := p.chunks[key]
+	p.mu.Unlock()
+	if ok {
+		return a.resp, a.body, nil
+	}
+	resp, body, err := p.forward(out)
+	if err == nil {
+		p.mu.Lock()
+		p.chunks[key] = answered{resp, body}
+		p.mu.Unlock()
+	}
+	return resp, body, err
+}
+
+func (p *proxy) forward(out *http.Request) (*http.Response, []byte, error) {
+	resp, err := p.client.RoundTrip(out.WithContext(context.WithoutCancel(out.Context())))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return resp, answer, err
+}
+
+// spoiled does to the client what the fault is.
+func (p *proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
+	switch kind {
+	case "stall":
+		io.Copy(io.Discard, r.Body) // only then it is seen when the client gives up
+		select {
+		case <-r.Context().Done(): // the client gave up
+		case <-time.After(10 * time.Second):
+		}
+		fallthrough
+	case "reset":
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		}
+	default:
+		code := http.StatusServiceUnavailable
+		fmt.Sscan(kind, &code)
+		http.Error(w, "spoiled", code)
+	}
+}
+
+// broken is the rest of a body that does not come.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errCut }
