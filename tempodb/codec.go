@@ -11,7 +11,7 @@ type Entry struct {
 	Value []byte
 }
 
-// Codec says what values mean. Its methods are called concurrently and must not keep the slices they are given.
+// Codec says what values mean. One that is a page.Packer too packs the pages of blocks. Its methods are called concurrently and must not keep the slices they are given.
 type Codec interface {
 	// Merge appends to dst one value that holds what values, of which there is at least one, hold together; what several hold
 	// in the same way it holds once. Merging a merged value again, or with one of its parts, must change nothing.

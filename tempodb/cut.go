@@ -116,10 +116,9 @@ func (db *DB) seal() error {
 	}
 	db.active = newHead(db.opts.Codec, db.log, h.through)
 	db.waiting.Add(h.bytes)
-	db.change.Lock()
-	defer db.change.Unlock()
-	v := db.view.Load()
-	db.view.Store(&view{heads: append(slices.Clone(v.heads), db.active), blocks: v.blocks})
+	db.replace(func(v *view) *view {
+		return &view{heads: append(slices.Clone(v.heads), db.active), blocks: v.blocks}
+	})
 	return nil
 }
 
@@ -138,24 +137,21 @@ func (db *DB) write(ctx context.Context, h *head) error {
 	if err != nil {
 		return fmt.Errorf("cut a block of database %s: %w", db.opts.Name, err)
 	}
-	db.change.Lock()
-	v := db.view.Load()
-	next := &view{heads: v.heads[1:], blocks: append(slices.Clone(v.blocks), b)}
-	db.view.Store(next)
+	old := db.replace(func(v *view) *view {
+		return &view{heads: v.heads[1:], blocks: append(slices.Clone(v.blocks), b)}
+	})
 	db.waiting.Add(-h.bytes)
-	close(db.room)
-	db.room = make(chan struct{})
-	db.change.Unlock()
-
-	// Queries that began before ask the head still. New ones don't.
-	h.retire.Lock()
-	h.gone = true
-	h.retire.Unlock()
+	db.makeRoom()
+	old.retire() // queries that began before ask the head still
 	for _, segment := range segments {
 		if err := db.log.Remove(segment); err != nil {
 			// The next Open removes it, since the block names it as a source.
 			db.opts.Logger.Warn("log segment can't be removed", "database", db.opts.Name, "segment", segment, "error", err)
 		}
+	}
+	select {
+	case db.wakeMaintain <- struct{}{}:
+	default:
 	}
 	db.stats.cuts.Add(1)
 	m := b.Meta()

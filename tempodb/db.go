@@ -32,6 +32,9 @@ type DB struct {
 	view   atomic.Pointer[view] // what queries ask
 	change sync.Mutex           // held to replace view
 
+	maintaining  sync.Mutex    // held by who takes blocks away
+	wakeMaintain chan struct{} // tells the maintenance that there is a new block
+
 	cutting chan struct{} // holds a token while a cut is going on
 	wake    chan struct{} // tells the cutter that there may be something to do
 	waiting atomic.Int64  // bytes of values in sealed heads
@@ -44,12 +47,6 @@ type DB struct {
 	replay  wal.Report
 	damaged []error // blocks that can't be opened; constant after Open
 	stats   counters
-}
-
-// view is what queries ask. It is immutable.
-type view struct {
-	heads  []*head // the active one is the last
-	blocks []*block.Block
 }
 
 // Open opens a database, or creates it. It opens all blocks, replays what of the log is in none of them, and then serves.
@@ -67,7 +64,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
-	db := &DB{opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{})}
+	db := &DB{opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{}), wakeMaintain: make(chan struct{}, 1)}
 	blocks, err := db.openBlocks(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
@@ -80,9 +77,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	for _, h := range heads[:len(heads)-1] {
 		db.waiting.Add(h.bytes)
 	}
-	db.view.Store(&view{heads: heads, blocks: blocks})
+	// Only now: which segments are in blocks, superseded ones tell as well.
+	live, superseded := cutSuperseded(blocks)
+	db.view.Store(&view{heads: heads, blocks: live})
+	if err := db.delete(ctx, superseded); err != nil {
+		db.opts.Logger.Warn("superseded blocks can't be deleted; they are left out", "database", o.Name, "error", err)
+	}
 	ctx, db.stop = context.WithCancel(context.WithoutCancel(ctx))
 	db.done.Go(func() { db.cutLoop(ctx) })
+	db.done.Go(func() { db.maintainLoop(ctx) })
 	return db, nil
 }
 
@@ -287,24 +290,25 @@ func (db *DB) waitForRoom(ctx context.Context) error {
 	return nil
 }
 
-// Close stops the writing of blocks and closes the log. What was appended is durable and served again by the next Open; nothing is
+// makeRoom lets the Appends that wait for room look again.
+func (db *DB) makeRoom() {
+	db.change.Lock()
+	defer db.change.Unlock()
+	close(db.room)
+	db.room = make(chan struct{})
+}
+
+// Close stops the writing and merging of blocks and closes the log. What was appended is durable and served again by the next Open; nothing is
 // written that a crash would not leave as well. It waits for Appends and queries that are under way.
 func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
 	}
 	db.stop()
-	db.change.Lock()
-	close(db.room) // nobody waits for room any more
-	db.room = make(chan struct{})
-	db.change.Unlock()
+	db.makeRoom()
 	db.done.Wait()
 	db.push.Lock()
 	defer db.push.Unlock()
-	for _, h := range db.view.Load().heads {
-		h.retire.Lock()
-		h.gone = true
-		h.retire.Unlock()
-	}
+	db.view.Load().retire()
 	return db.log.Close()
 }

@@ -11,11 +11,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
@@ -31,7 +33,7 @@ func open(t fataler, dir string, change ...func(*Options)) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Dir: filepath.Join(dir, "recent"), Bucket: bucket, Name: "notes", Codec: noteCodec{}}
+	o := Options{Dir: filepath.Join(dir, "recent"), Bucket: bucket, Name: "notes", Codec: noteCodec{}, NoCompaction: true}
 	for _, c := range change {
 		c(&o)
 	}
@@ -130,6 +132,10 @@ func (h *history) step(t *rapid.T) {
 			t.Fatal(err)
 		}
 		h.db = open(t, h.dir)
+	case 2:
+		if err := h.db.Compact(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	default:
 		var entries []Entry
 		for range rapid.IntRange(1, 4).Draw(t, "entries") {
@@ -254,7 +260,7 @@ func TestQueriesSeeEverythingWhileBlocksAreCut(t *testing.T) {
 	}
 }
 
-// failingBucket refuses to create objects while broken is held.
+// failingBucket refuses to create and delete objects while it is broken.
 type failingBucket struct {
 	backend.Bucket
 	mu     sync.Mutex
@@ -274,6 +280,95 @@ func (b *failingBucket) Create(ctx context.Context, name string) (backend.Object
 		return nil, errors.New("no space")
 	}
 	return b.Bucket.Create(ctx, name)
+}
+
+func (b *failingBucket) Delete(ctx context.Context, name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.broken {
+		return errors.New("no answer")
+	}
+	return b.Bucket.Delete(ctx, name)
+}
+
+// twoBlocks appends and cuts twice.
+func twoBlocks(t *testing.T, db *DB) {
+	t.Helper()
+	for start := range int64(2) {
+		if err := db.Append(t.Context(), []Entry{{key(1), note(start, 1, "color=red")}, {key(2 + int(start)), note(start, 1)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Cut(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestBlocksThatWereMergedAreNotServedAgainIfDeletingThemFailed(t *testing.T) {
+	dir := t.TempDir()
+	bucket := &failingBucket{}
+	db := open(t, dir, func(o *Options) { bucket.Bucket = o.Bucket; o.Bucket = bucket })
+	twoBlocks(t, db)
+	blocks := db.view.Load().blocks
+	// The output is written before anything is deleted: only then the store breaks.
+	merged, err := block.Merge(t.Context(), bucket, "notes", blocks, block.MergeOptions{Codec: noteCodec{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket.set(true)
+	output, err := block.Open(t.Context(), bucket, "notes", merged.ID, noteCodec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.exchange(t.Context(), []block.ID{blocks[0].Meta().ID, blocks[1].Meta().ID}, output); err == nil {
+		t.Fatal("a broken store deletes")
+	}
+	check := func(db *DB) {
+		t.Helper()
+		if s := db.Stats(); s.Blocks != 1 {
+			t.Errorf("%d blocks are served", s.Blocks)
+		}
+		value, err := db.Get(t.Context(), nil, key(1))
+		if err != nil || len(lines(value)) != 2 {
+			t.Errorf("value %q, %v", lines(value), err)
+		}
+	}
+	check(db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, dir)
+	check(db)
+	if ids, err := block.List(t.Context(), db.opts.Bucket, "notes"); err != nil || len(ids) != 1 {
+		t.Errorf("blocks in the bucket after reopening: %v, %v", ids, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRetentionDropsWhatIsTooOld(t *testing.T) {
+	db := open(t, t.TempDir(), func(o *Options) { o.Retention.MaxAge = time.Hour })
+	twoBlocks(t, db) // of 1970
+	now := time.Now().UnixNano()
+	if err := db.Append(t.Context(), []Entry{{key(9), note(now, 1)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Get(t.Context(), nil, key(1)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what is too old: %v", err)
+	}
+	if _, err := db.Get(t.Context(), nil, key(9)); err != nil {
+		t.Errorf("what is young: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestNothingIsLostWhileTheObjectStoreIsDown(t *testing.T) {

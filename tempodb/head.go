@@ -31,11 +31,6 @@ type head struct {
 	rows    *index.Memory
 	bytes   int64 // of values
 	entries int
-
-	// retire is held for reading while a query uses the head, and for writing when its segments go. After that the head is gone,
-	// and a block has what it had.
-	retire sync.RWMutex
-	gone   bool
 }
 
 // extents is a chain of a key's values in the order in which they came. 0 is no link; others are one more than an index into head.chain.
@@ -109,18 +104,6 @@ func (h *head) add(key Key, pos wal.Position, value []byte) error {
 	}
 	return nil
 }
-
-// acquire makes sure the head's segments stay until release. It reports false if they are gone.
-func (h *head) acquire() bool {
-	h.retire.RLock()
-	if h.gone {
-		h.retire.RUnlock()
-		return false
-	}
-	return true
-}
-
-func (h *head) release() { h.retire.RUnlock() }
 
 // extentsOf returns where the values of key are, in the order in which they came.
 func (h *head) extentsOf(dst []extent, key Key) []extent {

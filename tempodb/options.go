@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
 
@@ -12,7 +13,7 @@ import (
 type Options struct {
 	// Dir is the directory of the log, this DB's alone.
 	Dir string
-	// Bucket holds the blocks, under the folder Name.
+	// Bucket holds the blocks, under the folder Name, which is this DB's alone.
 	Bucket backend.Bucket
 	// Name is the database's name in the bucket: a tenant's.
 	Name string
@@ -28,6 +29,12 @@ type Options struct {
 	CutAge time.Duration
 	// MaxWaiting is how many times CutBytes may wait to be written as blocks, before Append waits too; 4 if zero.
 	MaxWaiting int
+	// Compaction says which blocks are merged; the zero value is good.
+	Compaction compact.PlanOptions
+	// NoCompaction leaves blocks as they are cut. Compact can be called all the same.
+	NoCompaction bool
+	// Retention says which blocks are dropped; zero is none.
+	Retention compact.RetainOptions
 	// Logger is told of what goes wrong and of blocks; nil is silence.
 	Logger *slog.Logger
 }

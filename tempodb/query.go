@@ -13,36 +13,6 @@ import (
 // ErrNotFound is returned for a key under which nothing is stored.
 var ErrNotFound = errors.New("key not found")
 
-// acquire returns the current view; its heads stay until release.
-func (db *DB) acquire() (*view, error) {
-	for {
-		if db.closed.Load() {
-			return nil, ErrClosed
-		}
-		v := db.view.Load()
-		acquired := 0
-		for _, h := range v.heads {
-			if !h.acquire() {
-				break
-			}
-			acquired++
-		}
-		if acquired == len(v.heads) {
-			return v, nil
-		}
-		// A head became a block since the view was loaded: there is a newer one.
-		for _, h := range v.heads[:acquired] {
-			h.release()
-		}
-	}
-}
-
-func (v *view) release() {
-	for _, h := range v.heads {
-		h.release()
-	}
-}
-
 // Get appends the value of key to dst: the merge of all that was appended under it. It returns ErrNotFound, or what could be read with a *PartialError.
 func (db *DB) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) {
 	v, err := db.acquire()

@@ -2,7 +2,9 @@ package tempodb
 
 import (
 	"sync/atomic"
+	"time"
 
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
 
@@ -28,10 +30,16 @@ type Stats struct {
 	Appended, AppendedBytes, Unindexed int64
 	// Cuts and CutErrors count blocks written, and tries that failed.
 	Cuts, CutErrors int64
+	// Compactions and CompactedRows count merges and the rows they have written, Retained the blocks dropped by retention, and MaintainErrors
+	// the failures of either.
+	Compactions, CompactedRows, Retained, MaintainErrors int64
+	// Backlog is how much compaction is due.
+	Backlog compact.Backlog
 }
 
 type counters struct {
-	appended, appendedBytes, unindexed, cuts, cutErrors atomic.Int64
+	appended, appendedBytes, unindexed, cuts, cutErrors  atomic.Int64
+	compactions, compactedRows, retained, maintainErrors atomic.Int64
 }
 
 // Stats returns the database's state.
@@ -47,6 +55,12 @@ func (db *DB) Stats() Stats {
 		Unindexed:     db.stats.unindexed.Load(),
 		Cuts:          db.stats.cuts.Load(),
 		CutErrors:     db.stats.cutErrors.Load(),
+
+		Compactions:    db.stats.compactions.Load(),
+		CompactedRows:  db.stats.compactedRows.Load(),
+		Retained:       db.stats.retained.Load(),
+		MaintainErrors: db.stats.maintainErrors.Load(),
+		Backlog:        compact.Due(db.metas(), time.Now(), db.opts.Compaction),
 	}
 	v := db.view.Load()
 	for _, h := range v.heads {

@@ -1,0 +1,59 @@
+package tempodb
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+)
+
+// view is what queries ask: the heads, the active one last, and the blocks. It does not change; another takes its place. What it holds
+// stays readable until it is retired, which waits for the queries that use it.
+type view struct {
+	heads  []*head
+	blocks []*block.Block
+
+	prior   atomic.Pointer[view] // the view before this one, until that is retired
+	use     sync.RWMutex         // held for reading by queries
+	retired bool
+}
+
+// acquire returns the current view, to be released.
+func (db *DB) acquire() (*view, error) {
+	for {
+		if db.closed.Load() {
+			return nil, ErrClosed
+		}
+		v := db.view.Load()
+		v.use.RLock()
+		if !v.retired {
+			return v, nil
+		}
+		v.use.RUnlock() // it was replaced since it was loaded
+	}
+}
+
+func (v *view) release() { v.use.RUnlock() }
+
+// retire returns when no query uses v or a view before it, and none will: what is in none of the later views may be removed.
+func (v *view) retire() {
+	if p := v.prior.Load(); p != nil {
+		p.retire()
+		v.prior.Store(nil)
+	}
+	v.use.Lock()
+	v.retired = true
+	v.use.Unlock()
+}
+
+// replace makes the view that change returns the current one and returns the one before, which is still to be retired. change is called
+// with the current view and must not block.
+func (db *DB) replace(change func(*view) *view) *view {
+	db.change.Lock()
+	defer db.change.Unlock()
+	old := db.view.Load()
+	next := change(old)
+	next.prior.Store(old)
+	db.view.Store(next)
+	return old
+}
