@@ -80,44 +80,27 @@ func (r *rows) concat() (b []byte) {
 	return b
 }
 
-func TestSizes(t *testing.T) {
-	r := shop(t, 4000)
-	fmt.Println("spans", r.spans, "row bytes/span", r.bytes/r.spans)
-	z, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
-	for _, size := range []int{64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20} {
-		pages := r.pages(size)
-		var e Encoder
-		row, col, coded, raw, blob, zblob := 0, 0, 0, 0, 0, 0
-		for _, p := range pages {
-			row += len(z.EncodeAll(p.concat(), nil))
-			b, err := e.Append(nil, p.keys, p.values)
-			if err != nil {
-				t.Fatal(err)
-			}
-			col += len(b)
-			coded += len(e.coded)
-			raw += len(e.raw)
-			blob += len(e.blob)
-			zblob += len(z.EncodeAll(e.blob, nil))
-		}
-		f := func(n int) float64 { return float64(n) / float64(r.spans) }
-		fmt.Printf("%4dK pages %d spans/page %d: rows+zstd %.2f columnar %.2f = coded %.2f raw %.2f keys %.2f blob %.2f -> %.2f\n", size>>10, len(pages), r.spans/len(pages),
-			f(row), f(col), f(coded), f(raw), f(16*len(r.keys)), f(blob), f(zblob))
+// eachSize runs a benchmark for pages of several sizes, in bytes of rows, without and with a primer.
+func eachSize(b *testing.B, fn func(b *testing.B, pages []*rows, spans int, primer *Primer)) {
+	r := shop(b, 2000)
+	primer, err := NewPrimer(encode(b, nil, r.pages(256 << 10)[0]))
+	if err != nil {
+		b.Fatal(err)
 	}
-}
-
-var sizes = []int{64 << 10, 128 << 10, 256 << 10, 512 << 10}
-
-func eachSize(b *testing.B, fn func(b *testing.B, pages []*rows, spans int)) {
-	for _, size := range sizes {
-		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			pages := shop(b, 1000).pages(size)
-			spans := 0
-			for _, p := range pages {
-				spans += p.spans
-			}
-			fn(b, pages, spans)
-		})
+	for _, primer := range []*Primer{nil, primer} {
+		for _, size := range []int{32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10} {
+			name := map[bool]string{false: "alone", true: "primed"}[primer != nil]
+			b.Run(fmt.Sprintf("%s/%dKiB", name, size>>10), func(b *testing.B) {
+				pages, spans := r.pages(size), 0
+				if primer != nil {
+					pages = pages[len(pages)/8+1:] // without what the primer has seen
+				}
+				for _, p := range pages {
+					spans += p.spans
+				}
+				fn(b, pages, spans, primer)
+			})
+		}
 	}
 }
 
@@ -125,10 +108,11 @@ func perSpan(b *testing.B, spans int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(spans), "ns/span")
 }
 
+// BenchmarkAppend makes pages.
 func BenchmarkAppend(b *testing.B) {
-	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
+	eachSize(b, func(b *testing.B, pages []*rows, spans int, primer *Primer) {
 		b.ReportAllocs()
-		var e Encoder
+		e := Encoder{Primer: primer}
 		var dst []byte
 		size := 0
 		for b.Loop() {
@@ -146,22 +130,17 @@ func BenchmarkAppend(b *testing.B) {
 	})
 }
 
-func encodeAll(b *testing.B, pages []*rows) (encoded [][]byte) {
-	var e Encoder
+func encodeAll(b *testing.B, primer *Primer, pages []*rows) (encoded [][]byte) {
 	for _, p := range pages {
-		dst, err := e.Append(nil, p.keys, p.values)
-		if err != nil {
-			b.Fatal(err)
-		}
-		encoded = append(encoded, dst)
+		encoded = append(encoded, encode(b, primer, p))
 	}
 	return encoded
 }
 
 // BenchmarkValue reads one trace of a page, another one each time.
 func BenchmarkValue(b *testing.B) {
-	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
-		encoded := encodeAll(b, pages)
+	eachSize(b, func(b *testing.B, pages []*rows, spans int, primer *Primer) {
+		encoded := encodeAll(b, primer, pages)
 		b.ReportAllocs()
 		var p Page
 		var dst []byte
@@ -169,7 +148,7 @@ func BenchmarkValue(b *testing.B) {
 		for b.Loop() {
 			n++
 			k := n % len(encoded)
-			if err := p.Parse(encoded[k], nil); err != nil {
+			if err := p.Parse(encoded[k], primer); err != nil {
 				b.Fatal(err)
 			}
 			var err error
@@ -180,9 +159,10 @@ func BenchmarkValue(b *testing.B) {
 	})
 }
 
+// BenchmarkValues reads all traces.
 func BenchmarkValues(b *testing.B) {
-	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
-		encoded := encodeAll(b, pages)
+	eachSize(b, func(b *testing.B, pages []*rows, spans int, primer *Primer) {
+		encoded := encodeAll(b, primer, pages)
 		total := 0
 		for _, p := range pages {
 			total += p.bytes
@@ -193,7 +173,7 @@ func BenchmarkValues(b *testing.B) {
 		var dst []byte
 		for b.Loop() {
 			for _, e := range encoded {
-				if err := p.Parse(e, nil); err != nil {
+				if err := p.Parse(e, primer); err != nil {
 					b.Fatal(err)
 				}
 				for i := range p.Len() {
@@ -210,7 +190,10 @@ func BenchmarkValues(b *testing.B) {
 
 // BenchmarkRows is what the encoding is measured against: rows compressed with zstd.
 func BenchmarkRows(b *testing.B) {
-	eachSize(b, func(b *testing.B, pages []*rows, spans int) {
+	eachSize(b, func(b *testing.B, pages []*rows, spans int, primer *Primer) {
+		if primer != nil {
+			b.Skip("rows have no primer")
+		}
 		var contents, encoded [][]byte
 		size, total := 0, 0
 		e := encoders.Get().(*zstd.Encoder)

@@ -135,22 +135,21 @@ func (m *model) codeTimes(spans []span) {
 			m.links[parent].child = int32(i)
 		}
 	}
-	first := true
 	for i := range spans {
 		if spans[i].parent < 0 {
-			m.family(spans, int32(i), &first)
+			m.family(spans, int32(i))
 		}
 	}
 	for i := range spans { // of circles
 		if !m.links[i].done {
-			m.family(spans, int32(i), &first)
+			m.family(spans, int32(i))
 		}
 	}
 }
 
 // family codes the times of a span and of those below it.
-func (m *model) family(spans []span, root int32, first *bool) {
-	m.start(spans, root, true, first)
+func (m *model) family(spans []span, root int32) {
+	m.start(spans, root, true)
 	at := root
 	for {
 		l := &m.links[at]
@@ -160,7 +159,7 @@ func (m *model) family(spans []span, root int32, first *bool) {
 		}
 		if l.child >= 0 {
 			at = l.child
-			m.start(spans, at, false, first)
+			m.start(spans, at, false)
 			continue
 		}
 		m.finishTime(spans, at)
@@ -171,7 +170,7 @@ func (m *model) family(spans []span, root int32, first *bool) {
 	}
 }
 
-func (m *model) start(spans []span, i int32, root bool, first *bool) {
+func (m *model) start(spans []span, i int32, root bool) {
 	s := &spans[i]
 	m.links[i].done = true
 	id := m.shapes[s.shape].start

@@ -115,7 +115,7 @@ func (m *model) reset(primer *Primer) {
 	for k := range int32(kinds) {
 		// A column that stands for nothing, and the root of the kind's shapes.
 		m.columnCatalog.define(m.addColumn(columnKey{}))
-		m.nodes = append(m.nodes, node{column: k, parent: -1, first: -1, latest: -1, sibling: -1, shape: -1, model: -1})
+		m.nodes = append(m.nodes, node{column: k, first: -1, latest: -1, sibling: -1, shape: -1, model: -1})
 	}
 	m.groups = append(m.groups, groupModel{next: -1, same: even})
 	m.argument = m.addColumnModel()

@@ -5,37 +5,6 @@ import (
 	"encoding/binary"
 )
 
-// content is a value taken apart.
-type content struct {
-	raw    bool   // the value is kept as it is:
-	text   []byte // these bytes
-	groups []group
-	spans  []span
-	// values are those of the fields of spans that are not in span, in the order in which they stand there.
-	// For opChildren it is the number of messages, then the shape of each and the values of its fields.
-	values []uint64
-}
-
-func (t *content) reset() {
-	t.raw, t.text = false, nil
-	t.groups, t.spans, t.values = t.groups[:0], t.spans[:0], t.values[:0]
-}
-
-// group is a run of spans below one resource and scope.
-type group struct {
-	resource, scope int32 // shells
-	joined          bool  // to the ResourceSpans of the group before
-	end             int32 // of its spans
-}
-
-type span struct {
-	shape, group int32
-	parent       int32 // the span in the same value, -1 if it is none
-	id, parentID uint64
-	start        uint64
-	finish       uint64
-}
-
 // parser takes values apart. It defines columns, shapes, shells and texts in a model.
 type parser struct {
 	*model
@@ -64,68 +33,6 @@ func (p *parser) reset(m *model, primer *Primer) {
 	p.after, p.lastTexts = p.after[:0], p.lastTexts[:0]
 }
 
-// field is a field on the wire. The forms that it can have and that protobuf would read alike are not
-// fields here, but what readField fails at.
-type field struct {
-	tag    uint32
-	number uint64 // of a varint or fixed type
-	bytes  []byte // of a message or bytes
-	size   int    // on the wire
-}
-
-const (
-	typeVarint  = 0
-	typeFixed64 = 1
-	typeBytes   = 2
-	typeFixed32 = 5
-)
-
-// readVarint reads a varint of minimal length.
-func readVarint(b []byte) (v uint64, n int) {
-	if len(b) > 0 && b[0] < 0x80 {
-		return uint64(b[0]), 1
-	}
-	v, n = binary.Uvarint(b)
-	if n <= 0 || b[n-1] == 0 {
-		return 0, 0
-	}
-	return v, n
-}
-
-func readField(b []byte, f *field) bool {
-	tag, n := readVarint(b)
-	if n == 0 || tag>>32 != 0 {
-		return false
-	}
-	f.tag = uint32(tag)
-	switch tag & 7 {
-	case typeVarint:
-		v, m := readVarint(b[n:])
-		f.number, f.size = v, n+m
-		return m > 0
-	case typeFixed64:
-		if len(b)-n < 8 {
-			return false
-		}
-		f.number, f.size = binary.LittleEndian.Uint64(b[n:]), n+8
-	case typeFixed32:
-		if len(b)-n < 4 {
-			return false
-		}
-		f.number, f.size = uint64(binary.LittleEndian.Uint32(b[n:])), n+4
-	case typeBytes:
-		v, m := readVarint(b[n:])
-		if m == 0 || v > uint64(len(b)-n-m) {
-			return false
-		}
-		f.size = n + m + int(v)
-		f.bytes = b[n+m : f.size]
-	default:
-		return false
-	}
-	return true
-}
-
 // parse takes a value apart.
 func (p *parser) parse(t *content, key *[16]byte, value []byte) {
 	t.reset()
@@ -135,7 +42,7 @@ func (p *parser) parse(t *content, key *[16]byte, value []byte) {
 		t.raw, t.text = true, value
 		return
 	}
-	p.parents()
+	p.findParents()
 }
 
 func (p *parser) value(key *[16]byte, value []byte) bool {
@@ -503,8 +410,8 @@ func (p *parser) span(key *[16]byte, b []byte) {
 	w.span.shape = p.end(&w)
 }
 
-// parents finds the parents of spans.
-func (p *parser) parents() {
+// findParents finds the parents of spans.
+func (p *parser) findParents() {
 	spans := p.t.spans
 	clear(p.spanIDs)
 	for i := range spans {

@@ -123,7 +123,6 @@ var newColumnModel = func() columnModel {
 // their nodes.
 type node struct {
 	column   int32
-	parent   int32
 	children int32 // how many
 	first    int32 // child, -1 if there is none
 	latest   int32 // child that was asked for last
@@ -177,7 +176,7 @@ func (m *model) child(at, column int32) int32 {
 func (m *model) addChild(at, column int32) int32 {
 	id := int32(len(m.nodes))
 	m.nodes = append(m.nodes, node{
-		column: column, parent: at, first: -1, latest: -1, sibling: m.nodes[at].first, shape: -1,
+		column: column, first: -1, latest: -1, sibling: m.nodes[at].first, shape: -1,
 		last: nothing, same: chance(44), again: even, model: -1,
 	})
 	n := &m.nodes[at]
