@@ -180,7 +180,7 @@ type opener func(ctx context.Context, object string) io.ReaderAt
 
 func openerOf(bucket backend.Bucket, meta *Meta) opener {
 	return func(ctx context.Context, object string) io.ReaderAt {
-		return &reader{ctx: ctx, bucket: bucket, name: objectName(meta.Tenant, meta.ID, object)}
+		return &reader{ctx: ctx, bucket: bucket, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object)}
 	}
 }
 
@@ -189,6 +189,7 @@ type reader struct {
 	ctx    context.Context
 	bucket backend.Bucket
 	name   string
+	salt   uint64
 }
 
 // ReadAt reads from the object.
@@ -201,6 +202,9 @@ func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 
 // Name returns the object's name; errors of the packages that read say it.
 func (r *reader) Name() string { return r.name }
+
+// PageSalt returns the salt of the object's pages.
+func (r *reader) PageSalt() uint64 { return r.salt }
 
 // part is a part of the block that is opened at its first use and kept. If that fails, the next use tries again.
 type part[T any] struct {
@@ -264,7 +268,8 @@ func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 // searchObject opens the search object for longer than ctx lasts: it looks at the context itself.
 func (b *Block) searchObject(ctx context.Context) (*index.Object, error) {
 	o, err := b.search.get(func() (*index.Object, error) {
-		return index.OpenObject(b.open(context.WithoutCancel(ctx), searchObject), b.meta.Objects[searchObject].Bytes)
+		r := &sealedReader{r: b.open(context.WithoutCancel(ctx), searchObject), size: b.meta.Objects[searchObject].Bytes - sealBytes, name: b.objectName(searchObject), seal: salt(b.meta.ID, searchObject)}
+		return index.OpenObject(r, r.size)
 	})
 	return o, b.failSearch(err)
 }

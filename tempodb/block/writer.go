@@ -244,6 +244,9 @@ func (w *Writer) finish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("object %s: %w", searchObject, err)
 	}
+	if _, err := search.Write(appendSeal(nil, m.ID, searchObject)); err != nil {
+		return fmt.Errorf("object %s: %w", searchObject, err)
+	}
 	for _, o := range []*objectWriter{w.data, directory, keys, search, w.summary} {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -313,6 +316,7 @@ type objectWriter struct {
 	w      backend.ObjectWriter
 	buf    *bufio.Writer
 	hash   xxhash.Digest
+	salt   uint64
 	bytes  int64
 	ended  bool
 }
@@ -322,10 +326,13 @@ func (w *Writer) create(ctx context.Context, object string) (*objectWriter, erro
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", object, err)
 	}
-	ow := &objectWriter{object: object, w: o, buf: bufio.NewWriterSize(o, 64<<10)}
+	ow := &objectWriter{object: object, w: o, buf: bufio.NewWriterSize(o, 64<<10), salt: pageSalt(w.meta.ID, object)}
 	ow.hash.Reset()
 	return ow, nil
 }
+
+// PageSalt returns the salt of the object's pages.
+func (o *objectWriter) PageSalt() uint64 { return o.salt }
 
 // Write appends p to the object.
 func (o *objectWriter) Write(p []byte) (int, error) {

@@ -62,8 +62,8 @@ func isPacked(raw []byte) bool { return kind(raw[1]) == kindPacked }
 
 // getPacked is the end of Get, in a page of packed records.
 func (t *Table) getPacked(dst, key []byte, s *scratch, e *dirEntry, raw []byte) (value []byte, found bool, err error) {
-	if s.page, err = decode(s.page[:0], kindPacked, raw, e.offset); err != nil {
-		return dst, false, naming(err, t.data)
+	if s.page, err = decodeOf(s.page[:0], kindPacked, raw, t.data, e.offset); err != nil {
+		return dst, false, err
 	}
 	if t.packer == nil {
 		return dst, false, fmt.Errorf("%s%s at offset %d: %w", kindPacked, of(t.data), e.offset, ErrPacked)
@@ -78,8 +78,8 @@ func (t *Table) getPacked(dst, key []byte, s *scratch, e *dirEntry, raw []byte) 
 // scanPacked is scanPage for a page of packed records.
 func (t *Table) scanPacked(s *scratch, d *directory, i int, raw []byte, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
 	e := &d.entries[i]
-	if s.page, err = decode(s.page[:0], kindPacked, raw, e.offset); err != nil {
-		return false, naming(err, t.data)
+	if s.page, err = decodeOf(s.page[:0], kindPacked, raw, t.data, e.offset); err != nil {
+		return false, err
 	}
 	if t.packer == nil {
 		return false, fmt.Errorf("%s%s at offset %d: %w", kindPacked, of(t.data), e.offset, ErrPacked)

@@ -50,13 +50,27 @@ type Ref struct {
 // AppendPage appends to dst the page that holds payload and will lie at offset in its object.
 // It panics if payload is longer than MaxPage.
 func AppendPage(dst, payload []byte, offset int64, level Level) []byte {
-	return appendPage(dst, kindBlob, payload, offset, level)
+	return appendPage(dst, kindBlob, payload, uint64(offset), level)
 }
 
 // Decode appends the content of the page raw, which was read at offset of its object, to dst.
 // raw must be the whole page and nothing else. The error is a *CorruptError.
 func Decode(dst, raw []byte, offset int64) ([]byte, error) {
-	return decode(dst, kindBlob, raw, offset)
+	return decode(dst, kindBlob, raw, offset, uint64(offset))
+}
+
+// Salted is what a reader or writer of an object may be as well, to bind the pages to the object: with a salt that no other object
+// has, a page of one object is corrupt in another, as it is at another offset. A page is read with the salt it was written with.
+type Salted interface {
+	// PageSalt returns the object's salt, which is always the same; 0 is the salt of who is not Salted.
+	PageSalt() uint64
+}
+
+func saltOf(object any) uint64 {
+	if s, ok := object.(Salted); ok {
+		return s.PageSalt()
+	}
+	return 0
 }
 
 // Read reads the page at ref and appends its content to dst. Damage is a *CorruptError, which
@@ -69,14 +83,15 @@ func Read(dst []byte, r io.ReaderAt, ref Ref) ([]byte, error) {
 type Writer struct {
 	w      io.Writer
 	offset int64
+	salt   uint64
 	level  Level
 	buf    []byte
 	err    error
 }
 
-// NewWriter returns a Writer of pages to w, which stands at offset of its object.
+// NewWriter returns a Writer of pages to w, which stands at offset of its object. The pages are bound to the object if w is Salted.
 func NewWriter(w io.Writer, offset int64, level Level) *Writer {
-	return &Writer{w: w, offset: offset, level: level}
+	return &Writer{w: w, offset: offset, salt: saltOf(w), level: level}
 }
 
 // Write writes a page that holds payload, of at most MaxPage bytes. After an error the
@@ -95,7 +110,7 @@ func (w *Writer) writeLevel(k kind, payload []byte, level Level) (Ref, error) {
 	if len(payload) > MaxPage {
 		return Ref{}, fmt.Errorf("page at offset %d: content of %d bytes is longer than the %d a page can hold", w.offset, len(payload), MaxPage)
 	}
-	w.buf = appendPage(w.buf[:0], k, payload, w.offset, level)
+	w.buf = appendPage(w.buf[:0], k, payload, w.salt+uint64(w.offset), level)
 	if n, err := w.w.Write(w.buf); err != nil {
 		w.err = fmt.Errorf("write page at offset %d: %w", w.offset, err)
 	} else if n != len(w.buf) {
@@ -109,7 +124,7 @@ func (w *Writer) writeLevel(k kind, payload []byte, level Level) (Ref, error) {
 	return ref, w.err
 }
 
-func appendPage(dst []byte, k kind, payload []byte, offset int64, level Level) []byte {
+func appendPage(dst []byte, k kind, payload []byte, seed uint64, level Level) []byte {
 	if len(payload) > MaxPage {
 		panic("page: content longer than MaxPage")
 	}
@@ -132,10 +147,16 @@ func appendPage(dst []byte, k kind, payload []byte, offset int64, level Level) [
 	header[0], header[1] = byte(enc), byte(k)
 	binary.LittleEndian.PutUint32(header[2:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(header[6:], uint32(len(dst)-begin-headerSize))
-	return binary.LittleEndian.AppendUint64(dst, checksum(dst[begin:], offset))
+	return binary.LittleEndian.AppendUint64(dst, checksum(dst[begin:], seed))
 }
 
-func decode(dst []byte, k kind, raw []byte, offset int64) ([]byte, error) {
+// decodeOf decodes a page that was read from r at offset.
+func decodeOf(dst []byte, k kind, raw []byte, r io.ReaderAt, offset int64) ([]byte, error) {
+	dst, err := decode(dst, k, raw, offset, saltOf(r)+uint64(offset))
+	return dst, naming(err, r)
+}
+
+func decode(dst []byte, k kind, raw []byte, offset int64, seed uint64) ([]byte, error) {
 	corrupt := func(reason string, args ...any) ([]byte, error) {
 		return dst, &CorruptError{What: k.String(), Offset: offset, Reason: fmt.Sprintf(reason, args...)}
 	}
@@ -143,8 +164,8 @@ func decode(dst []byte, k kind, raw []byte, offset int64) ([]byte, error) {
 		return corrupt("%d bytes are too few for a page", len(raw))
 	}
 	body, sum := raw[:len(raw)-checksumSize], binary.LittleEndian.Uint64(raw[len(raw)-checksumSize:])
-	if got := checksum(body, offset); got != sum {
-		return corrupt("checksum is %016x, its bytes at this offset have %016x", sum, got)
+	if got := checksum(body, seed); got != sum {
+		return corrupt("checksum is %016x, its bytes at this place have %016x", sum, got)
 	}
 	if kind(body[1]) != k {
 		return corrupt("is a %s", kind(body[1]))
@@ -173,10 +194,10 @@ func decode(dst []byte, k kind, raw []byte, offset int64) ([]byte, error) {
 	return corrupt("unknown encoding %d; a newer version may read it", body[0])
 }
 
-// checksum binds a page's bytes to their place: the offset is the seed of the hash.
-func checksum(b []byte, offset int64) uint64 {
+// checksum binds a page's bytes to their place: the seed of the hash is the page's offset, and the object's salt.
+func checksum(b []byte, seed uint64) uint64 {
 	var d xxhash.Digest
-	d.ResetWithSeed(uint64(offset))
+	d.ResetWithSeed(seed)
 	_, _ = d.Write(b)
 	return d.Sum64()
 }
@@ -188,8 +209,7 @@ func read(dst []byte, k kind, r io.ReaderAt, ref Ref) ([]byte, error) {
 	if buf.b, err = readRaw(buf.b[:0], k, r, ref); err != nil {
 		return dst, err
 	}
-	dst, err = decode(dst, k, buf.b, ref.Offset)
-	return dst, naming(err, r)
+	return decodeOf(dst, k, buf.b, r, ref.Offset)
 }
 
 // readRaw appends the bytes at ref to dst. Memory is taken in steps, so that a false length costs no

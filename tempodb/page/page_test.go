@@ -219,3 +219,56 @@ func FuzzRoot(f *testing.F) {
 		}
 	})
 }
+
+// saltedObject is an object in memory with a salt.
+type saltedObject struct {
+	bytes.Buffer
+	salt uint64
+}
+
+func (o *saltedObject) PageSalt() uint64 { return o.salt }
+
+func (o *saltedObject) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(o.Bytes()).ReadAt(p, off)
+}
+
+func TestPageOfAnotherObjectIsCorrupt(t *testing.T) {
+	ours, theirs := &saltedObject{salt: 7}, &saltedObject{salt: 8}
+	for _, o := range []*saltedObject{ours, theirs} {
+		table := NewTableWriter(o, 0, TableOptions{PageBytes: 64})
+		for i := range byte(100) {
+			if err := table.Add([]byte{i}, []byte{i, i, i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := table.Add([]byte{100, 0}, make([]byte, 200)); err != nil {
+			t.Fatal(err)
+		}
+		root, _, err := table.Finish(nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := OpenTable(o, o, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := own.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenTable(o, bytes.NewReader(o.Bytes()), root); !IsCorrupt(err) {
+			t.Fatalf("the directory is read without the salt: %v", err)
+		}
+		if o == theirs {
+			// The same length and the same keys: nothing but the salt tells them apart.
+			swapped := &saltedObject{salt: theirs.salt}
+			swapped.Write(ours.Bytes())
+			mixed := own.Reading(swapped, theirs)
+			for _, key := range [][]byte{{0}, {50}, {100, 0}} {
+				if _, _, err := mixed.Get(nil, key); !IsCorrupt(err) {
+					t.Fatalf("key %x of another object: %v", key, err)
+				}
+			}
+			mustBeCorrupt(t, mixed.Scan(nil, func([]byte, []byte) (bool, error) { return true, nil }))
+		}
+	}
+}

@@ -71,8 +71,7 @@ type head struct {
 // The head is valid as long as s.page.
 func (s *scratch) bigHead(r io.ReaderAt, e *dirEntry, raw []byte) (h head, err error) {
 	if raw != nil {
-		s.page, err = decode(s.page[:0], kindHead, raw[e.chunks:], e.offset)
-		err = naming(err, r)
+		s.page, err = decodeOf(s.page[:0], kindHead, raw[e.chunks:], r, e.offset)
 	} else {
 		s.page, err = read(s.page[:0], kindHead, r, Ref{Offset: e.offset, Length: e.length})
 	}
@@ -128,8 +127,8 @@ func (s *scratch) bigValue(dst []byte, r io.ReaderAt, e *dirEntry, h head, raw [
 		for _, length := range group {
 			before := len(dst)
 			var err error
-			if dst, err = decode(dst, kindChunk, pages[:length], offset); err != nil {
-				return dst[:begin], naming(err, r)
+			if dst, err = decodeOf(dst, kindChunk, pages[:length], r, offset); err != nil {
+				return dst[:begin], err
 			}
 			if n := int64(len(dst) - before); n != min(h.size, rest) {
 				return dst[:begin], naming(&CorruptError{What: kindChunk.String(), Offset: offset, Reason: fmt.Sprintf("holds %d bytes, should hold %d", n, min(h.size, rest))}, r)

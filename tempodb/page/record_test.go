@@ -57,7 +57,7 @@ func fake(t *testing.T, pages [][]byte, entries func(d *dirBuilder, lengths []in
 	var lengths []int64
 	for _, p := range pages {
 		before := len(data)
-		data = appendPage(data, kindRecords, p, int64(before), Raw)
+		data = appendPage(data, kindRecords, p, uint64(before), Raw)
 		lengths = append(lengths, int64(len(data)-before))
 	}
 	var d dirBuilder
@@ -129,11 +129,11 @@ func TestRootThatDisagreesWithItsLeaves(t *testing.T) {
 		root := dirBuilder{level: levelRoot}
 		for i, content := range c.leaves {
 			before := len(dir)
-			dir = appendPage(dir, kindDirectory, content, int64(before), Raw)
+			dir = appendPage(dir, kindDirectory, content, uint64(before), Raw)
 			root.add([]byte([]string{"a", "c"}[i]), int64(len(dir)-before), 2, 0)
 		}
 		at := int64(len(dir))
-		dir = appendPage(dir, kindDirectory, root.appendTo(nil), at, Raw)
+		dir = appendPage(dir, kindDirectory, root.appendTo(nil), uint64(at), Raw)
 		table, err := OpenTable(bytes.NewReader(nil), bytes.NewReader(dir), Root{at, int64(len(dir)) - at})
 		if err != nil {
 			t.Fatal(err)

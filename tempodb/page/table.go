@@ -72,8 +72,8 @@ func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
 	if isPacked(raw) {
 		return t.getPacked(dst, key, s, e, raw)
 	}
-	if s.page, err = decode(s.page[:0], kindRecords, raw, e.offset); err != nil {
-		return dst, false, naming(err, t.data)
+	if s.page, err = decodeOf(s.page[:0], kindRecords, raw, t.data, e.offset); err != nil {
+		return dst, false, err
 	}
 	v, found, ok := lookUp(s.page, key)
 	if !ok {
@@ -254,8 +254,8 @@ func (t *Table) scan(start func(*directory) int, fn func(record int64, key, valu
 // scanPage calls fn with the records of a page of records. s.key is the last key read, before and after.
 func (t *Table) scanPage(s *scratch, d *directory, i int, raw []byte, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
 	e := &d.entries[i]
-	if s.page, err = decode(s.page[:0], kindRecords, raw, e.offset); err != nil {
-		return false, naming(err, t.data)
+	if s.page, err = decodeOf(s.page[:0], kindRecords, raw, t.data, e.offset); err != nil {
+		return false, err
 	}
 	in := input{b: s.page}
 	record, end := e.ordinal, e.ordinal+d.records(i)
