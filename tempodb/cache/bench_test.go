@@ -67,12 +67,12 @@ func BenchmarkHandOut(b *testing.B) {
 	r := benchObject(b, Options{}, size)
 	m := r.cache.memory
 	users := make([]atomic.Int32, size/DefaultFrameBytes)
-	sum := byte(0)
+	sum, room := byte(0), make([]byte, n)
 	b.ReportAllocs()
 	at := int64(0)
 	for b.Loop() {
 		at = (at*5 + 1) % (size / n)
-		_, key, from := r.part(make([]byte, n), at*n)
+		_, key, from := r.part(room, at*n)
 		s := m.shard(key)
 		s.mu.RLock()
 		i, ok := s.policy.find(key)

@@ -77,7 +77,8 @@ type MemcachedOptions struct {
 type Cache struct {
 	frameBytes int
 	shift      uint
-	maxFrames  int // of one request
+	maxFrames  int   // of one request
+	bridge     int64 // frames that are read again to save a request
 	log        *slog.Logger
 
 	memory    *memory
@@ -100,6 +101,7 @@ func New(o Options) (*Cache, error) {
 		frameBytes: o.FrameBytes,
 		shift:      uint(bits.TrailingZeros(uint(o.FrameBytes))),
 		maxFrames:  o.MaxReadBytes / o.FrameBytes,
+		bridge:     int64(bridgeBytes / o.FrameBytes),
 		log:        o.Logger,
 		inFlight:   semaphore.NewWeighted(o.InFlightBytes),
 		flights:    flights{flying: make(map[frameKey]*flight)},
@@ -203,8 +205,8 @@ func (c *Cache) frameLength(index, size int64) int {
 	return int(min(int64(c.frameBytes), size-index<<c.shift))
 }
 
-// fill reads the frames [first, first+count) of an object into b from the lower tiers and the store, and says how many bytes
-// from the beginning are good, and where each frame came from. Only if all are good is there no error.
+// fill reads the frames of a flight into b from the lower tiers and the store, and says how many bytes from the
+// beginning are good, and where each frame came from. Only if all are good is there no error.
 func (c *Cache) fill(ctx context.Context, f *flight, b []byte, from []source) (int, error) {
 	if c.disk != nil {
 		for i := range from {

@@ -55,6 +55,7 @@ func TestNeighboursAreReadByOneRequest(t *testing.T) {
 	want := s.object("data", 100*frame+77)
 	size := int64(len(want))
 	c := newCache(t, Options{FrameBytes: frame, MemoryBytes: room(256, frame), MaxReadBytes: 16 * frame})
+	c.bridge = 4
 	r := c.Over(s, "here").Reader(background, "data", size, KindData)
 	reads := func(off int64, n int, ranges ...string) {
 		t.Helper()
@@ -69,12 +70,14 @@ func TestNeighboursAreReadByOneRequest(t *testing.T) {
 	}
 	is := func(from, to int64) string { return fmt.Sprintf("data[%d:%d)", from*frame, min(to*frame, size)) }
 
-	reads(10*frame+5, 9*frame+100, is(10, 20))                    // ten cold ones
-	reads(12*frame, 3*frame)                                      // warm
-	reads(8*frame, 14*frame, is(20, 22), is(8, 10))               // around warm ones
+	reads(10*frame+5, 9*frame+100, is(10, 20))      // ten cold ones
+	reads(12*frame, 3*frame)                        // warm
+	reads(8*frame, 14*frame, is(20, 22), is(8, 10)) // around warm ones
+	reads(25*frame, frame, is(25, 26))
+	reads(22*frame+1, 8*frame, is(22, 31))                        // over a warm one, which costs less than a request
 	reads(40*frame, 40*frame, is(40, 56), is(56, 72), is(72, 80)) // no longer than allowed
 	reads(99*frame+1, frame+70, is(99, 101))                      // to where the object ends
-	if got := c.Stats().Store.Kinds[KindData]; got.Reads != 7 || got.Coalesced != 7 || got.Bytes != int64((10+4+40+1)*frame+77) {
+	if got := c.Stats().Store.Kinds[KindData]; got.Reads != 9 || got.Coalesced != 8 || got.Bytes != int64((10+4+1+9+40+1)*frame+77) {
 		t.Errorf("counted %+v", got)
 	}
 }

@@ -22,7 +22,7 @@
 //
 // A frame that is not in memory is read by a flight, which belongs to nobody: all who want the frame wait for the one flight,
 // and who goes away takes nothing from the others. When nobody waits any more it is cancelled. Neighbours that are missing fly
-// together, up to MaxReadBytes, and ask the store once; what the caller did not ask for is read only to the ends of the frames, never ahead.
+// together, up to MaxReadBytes and over a few that are not missing, and ask the store once; what the caller did not ask for is read only to the ends of the frames, never ahead.
 // A failure is answered to those who waited, and is not kept.
 //
 // Disk and memcached are optional, and never needed: what they hold is checked, and whatever goes wrong with them is a miss. They are written behind

@@ -47,6 +47,9 @@ type wait struct {
 	err error // why not
 }
 
+// bridgeBytes of neighbouring frames are read again to save a request: it takes a store longer to begin than to send them.
+const bridgeBytes = 256 << 10
+
 // source says where a frame came from.
 type source uint8
 
@@ -97,16 +100,17 @@ func (c *Cache) join(r *Reader, w *wait, missing []int64) error {
 		start := max(index<<c.shift, w.off)
 		part, _, at := r.part(w.p[start-w.off:], start)
 		if c.memory.read(key, r.kind, at, part, quietly) {
-			run = nil
 			continue
 		}
-		if run == nil || run.first+int64(run.count) != index {
+		if run == nil || !t.reaches(run, index, c.bridge) {
 			run = &flight{r: r, first: index, off: index << c.shift, frameBytes: c.frameBytes}
 			w.joins(run)
 		}
-		run.count++
-		run.length += c.frameLength(index, r.size)
-		t.flying[key] = run
+		for next := run.first + int64(run.count); next <= index; next++ {
+			run.count++
+			run.length += c.frameLength(next, r.size)
+			t.flying[frameKey{object: r.id, index: next}] = run
+		}
 	}
 	// No flight that was joined lands before t is unlocked.
 	w.pending.Store(int32(len(w.flights)))
@@ -119,6 +123,20 @@ func (c *Cache) join(r *Reader, w *wait, missing []int64) error {
 		}
 	}
 	return nil
+}
+
+// reaches says if a flight may go on to a frame. A few frames between them that are in memory it reads again.
+func (t *flights) reaches(run *flight, index, bridge int64) bool {
+	next := run.first + int64(run.count)
+	if index-next > bridge {
+		return false
+	}
+	for ; next < index; next++ {
+		if t.flying[frameKey{object: run.r.id, index: next}] != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // joins makes w wait for f, and says if it did not already. A flight's frames are neighbours, so the one that was joined
