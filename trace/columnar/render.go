@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -43,10 +44,11 @@ func (m *model) render(dst []byte, t *content, key *[16]byte, limit int) []byte 
 func (m *model) renderShell(s *shell) {
 	var of span
 	m.valueAt, m.longest = 0, max(m.budget, 0)
-	all := m.message(nil, &of, s.shape, new([16]byte))
-	if m.spend(len(all)); m.failed {
+	m.scratch = m.message(m.scratch[:0], &of, s.shape, new([16]byte))
+	if m.spend(len(m.scratch)); m.failed {
 		return
 	}
+	all := bytes.Clone(m.scratch)
 	s.head = all[:m.spansAt]
 	s.tail = all[m.spansAt:]
 }

@@ -59,7 +59,7 @@ func roundTrip(t interface{ Fatalf(string, ...any) }, keys [][16]byte, values []
 }
 
 func TestWorkloadRoundTrip(t *testing.T) {
-	for _, page := range shop(t, 1000).pages(256 << 10) {
+	for _, page := range shop(t, 400).pages(256 << 10) {
 		roundTrip(t, page.keys, page.values)
 	}
 }
