@@ -434,5 +434,10 @@ func TestMemoryStaysWithinItsBound(t *testing.T) {
 	if real > limit*105/100 {
 		t.Errorf("%d bytes are taken, where %d are allowed", real, limit)
 	}
+	if real < limit*95/100 {
+		t.Errorf("%d bytes are taken: less than is used", real)
+	}
 	runtime.KeepAlive(p)
+	runtime.KeepAlive(s) // it was there before
+	runtime.KeepAlive(b)
 }

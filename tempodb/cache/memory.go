@@ -9,7 +9,7 @@ import (
 const (
 	// slotOverhead is about what a slot of the memory tier costs beside its frame, in bytes: the slot, its
 	// place in the index, and a ghost.
-	slotOverhead = 192
+	slotOverhead = 256
 	maxShards    = 64
 	shardSlots   = 64 // fewer make a queue too short to tell frames apart
 )
