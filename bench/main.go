@@ -89,17 +89,18 @@ func run(o options, out io.Writer, file string, keep bool) (err error) {
 		w writeResult
 		n recentResult
 		d readResult
+		c compactResult
 	)
 	for _, phase := range []struct {
 		name   string
 		result any
-	}{{"write", &w}, {"recent", &n}, {"read", &d}} {
+	}{{"write", &w}, {"recent", &n}, {"read", &d}, {"scatter", new(any)}, {"compact", &c}} {
 		progress("%s", phase.name)
 		if err := child(o, phase.name, phase.result); err != nil {
 			return fmt.Errorf("%s: %w", phase.name, err)
 		}
 	}
-	r.fill(&o, &w, &n, &d)
+	r.fill(&o, &w, &n, &d, &c)
 	r.print(out)
 	if file == "" {
 		return nil
@@ -144,7 +145,7 @@ func runPhase(text string) error {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
 	}
-	phases := map[string]func(*options) (any, error){"write": write, "recent": recent, "read": read}
+	phases := map[string]func(*options) (any, error){"write": write, "recent": recent, "read": read, "scatter": scatter, "compact": compact}
 	phase, ok := phases[o.Phase]
 	if !ok {
 		return fmt.Errorf("unknown phase %q", o.Phase)

@@ -47,7 +47,7 @@ func (r *report) add(name string, value float64, unit string, goal float64, how 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // fill makes the rows. Goals are those of the project for this workload.
-func (r *report) fill(o *options, w *writeResult, n *recentResult, d *readResult) {
+func (r *report) fill(o *options, w *writeResult, n *recentResult, d *readResult, c *compactResult) {
 	perSpan := func(v float64) float64 { return v / float64(r.Spans) }
 	r.add("CPU, OTLP in to settled", perSpan(float64(w.CPU.Nanoseconds())/1e3), "µs/span", 7,
 		"user+system time of the writing process, %d writers of OTLP requests (Writer.Write), fsync before each ack, then all cut into %d blocks", o.Writers, w.Blocks)
@@ -75,6 +75,12 @@ func (r *report) fill(o *options, w *writeResult, n *recentResult, d *readResult
 	}
 	for _, s := range d.Searches {
 		r.add("search whole traces, "+s.Kind+", p50", ms(s.Whole), "ms", 10, "Reader.FindTraces, the same")
+	}
+	if c.Rows > 0 {
+		r.add("compaction, CPU", float64(c.CPU.Nanoseconds())/1e3/float64(c.Rows), "µs/span", 0,
+			"DB.Compact of the %d blocks into %d, in a new process; every trace verified afterwards", c.Before, c.After)
+		r.add("compaction, speed", float64(c.Rows)/c.CPU.Seconds(), "spans/s", 0, "a core; %.2f s of wall time, %.1f B/span afterwards", c.Wall.Seconds(), perSpan(float64(c.Bytes)))
+		r.add("compaction, peak memory", float64(c.PeakMemory)/1e6, "MB", 0, "VmHWM of the compacting process")
 	}
 	r.add("open, settled", ms(d.Open), "ms", 0, "from nothing to ready, in a new process")
 }

@@ -34,6 +34,11 @@ func (c counted) ReadAt(ctx context.Context, name string, p []byte, off int64) (
 
 // openStore opens a store with the product's defaults.
 func openStore(dir string) (*tracedb.Store, counted, error) {
+	return openStoreCut(dir, config.Default(os.LookupEnv).Cut.Bytes)
+}
+
+// openStoreCut opens a store that cuts blocks of another size.
+func openStoreCut(dir string, cutBytes int64) (*tracedb.Store, counted, error) {
 	c := config.Default(os.LookupEnv)
 	bucket, err := local.New(filepath.Join(dir, "blocks"))
 	if err != nil {
@@ -44,9 +49,11 @@ func openStore(dir string) (*tracedb.Store, counted, error) {
 		Dir:      filepath.Join(dir, "log"),
 		Bucket:   reads,
 		Sync:     wal.SyncAlways,
-		CutBytes: c.Cut.Bytes,
+		CutBytes: cutBytes,
 		CutAge:   c.Cut.Age,
-		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		// Compaction is a phase of its own.
+		NoCompaction: true,
+		Logger:       slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	return s, reads, err
 }

@@ -38,42 +38,12 @@ func write(o *options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(o.requests())
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var (
-		in     = bufio.NewReaderSize(f, 1<<20)
-		mu     sync.Mutex // of in
-		writer = writepath.NewWriter(store)
-		r      writeResult
-	)
+	var r writeResult
 	start, cpu0, err := now()
 	if err != nil {
 		return nil, err
 	}
-	group, ctx := errgroup.WithContext(context.Background())
-	for range o.Writers {
-		group.Go(func() error {
-			var f frame
-			for {
-				mu.Lock()
-				err := f.read(in)
-				mu.Unlock()
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err == nil {
-					err = send(ctx, writer, f.data)
-				}
-				if err != nil {
-					return err
-				}
-			}
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if err := sendAll(o, writepath.NewWriter(store)); err != nil {
 		return nil, err
 	}
 	acked, cpu1, err := now()
@@ -105,6 +75,38 @@ func write(o *options) (any, error) {
 		return nil, err
 	}
 	return r, sizes(filepath.Join(o.store(), "log"), func(_ string, size int64) { r.LogBytesLeft += size })
+}
+
+// sendAll writes all requests, several at a time.
+func sendAll(o *options, writer *writepath.Writer) error {
+	f, err := os.Open(o.requests())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<20)
+	var mu sync.Mutex // of in
+	group, ctx := errgroup.WithContext(context.Background())
+	for range o.Writers {
+		group.Go(func() error {
+			var f frame
+			for {
+				mu.Lock()
+				err := f.read(in)
+				mu.Unlock()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err == nil {
+					err = send(ctx, writer, f.data)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return group.Wait()
 }
 
 func now() (time.Time, time.Duration, error) {

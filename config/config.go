@@ -12,12 +12,13 @@ import (
 
 // Config is an effective configuration: every field has a value. docs/configuration.md lists the keys.
 type Config struct {
-	Storage Storage
-	WAL     WAL
-	Cut     Cut
-	Tenancy Tenancy
-	Admin   Admin
-	Logging Logging
+	Storage   Storage
+	WAL       WAL
+	Cut       Cut
+	Retention Retention
+	Tenancy   Tenancy
+	Admin     Admin
+	Logging   Logging
 }
 
 // Storage says where the data is.
@@ -53,6 +54,14 @@ type Cut struct {
 	Bytes int64
 	// Age of the oldest record after which a block is cut.
 	Age time.Duration
+}
+
+// Retention says how much is kept. Zero is without limit.
+type Retention struct {
+	// Age is how long after its last span a block is kept.
+	Age time.Duration
+	// Bytes is how much is kept of a tenant's blocks.
+	Bytes int64
 }
 
 // Tenancy says whose data a call reads and writes.

@@ -119,7 +119,7 @@ func TestErrors(t *testing.T) {
 		{"key outside its section", "path: /x\n", "f.yaml:1: path: unknown key; did you mean storage.path?"},
 		{"key in the wrong section", "wal: {listen_address: x}", "f.yaml:1: wal.listen_address: unknown key; did you mean admin.listen_address?"},
 		{"dotted key", "storage.path: /x\n", "f.yaml:1: storage.path: unknown key; did you mean storage.path?"},
-		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, tenancy, admin, logging"},
+		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, retention, tenancy, admin, logging"},
 		{"merge key", "storage:\n  <<: {path: x}\n", "f.yaml:2: storage.<<: unknown key; known here: path"},
 		{"twice", "wal: {sync: never}\nlogging: {level: warn}\nwal: {sync: always}\n", "f.yaml:3: wal: is set twice, first in line 1"},
 		{"value for a section", "storage: /x\n", `f.yaml:1: storage: is the value "/x": it is a section, with keys below it`},

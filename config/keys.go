@@ -74,6 +74,20 @@ var keys = []Key{
 		field: func(c *Config) value { return duration{&c.Cut.Age, time.Second, 7 * 24 * time.Hour} },
 	},
 	{
+		Name: "retention.age",
+		Type: "duration, 0s to 87600h; 0s is without limit",
+		Doc: "Blocks are dropped when their last span is older than this. " +
+			"Archived traces are kept in any case. A block goes as a whole, so single traces may be kept a little longer.",
+		field: func(c *Config) value { return duration{&c.Retention.Age, 0, 10 * 365 * 24 * time.Hour} },
+	},
+	{
+		Name: "retention.bytes",
+		Type: "size, 0B to 1024TiB; 0B is without limit",
+		Doc: "The oldest blocks of a tenant are dropped when all its blocks together are larger than this. " +
+			"Archived traces are kept in any case, and do not count.",
+		field: func(c *Config) value { return size{&c.Retention.Bytes, 0, 1 << 50} },
+	},
+	{
 		Name: "tenancy.default",
 		Type: "letters, digits, `-`, `_`, `.`; at most 150, not starting with a dot",
 		Doc:  "The tenant of reads and writes that name none. Changing it does not move the data written under the old name.",

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	_ "github.com/jaegertracing/jaeger/pkg/gogocodec" // messages of storage_v1 need it on both sides
@@ -38,7 +39,13 @@ type Reader interface {
 const DefaultTenant = "single-tenant"
 
 // ArchiveTenant is the tenant that holds the archived traces of a tenant.
-func ArchiveTenant(tenant string) string { return tenant + "~archive" }
+func ArchiveTenant(tenant string) string { return tenant + archiveSuffix }
+
+// IsArchive reports whether tenant holds archived traces.
+func IsArchive(tenant string) bool { return strings.HasSuffix(tenant, archiveSuffix) }
+
+// archiveSuffix can't be in the name of a tenant that a user chooses.
+const archiveSuffix = "~archive"
 
 // What GetOperations calls spans without a kind.
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
 
@@ -31,6 +32,10 @@ type Options struct {
 	// CutBytes and CutAge say when recent data becomes a block; see tempodb.Options.
 	CutBytes int64
 	CutAge   time.Duration
+	// Retention says which blocks are dropped, for each tenant; nil is none.
+	Retention func(tenant string) compact.RetainOptions
+	// NoCompaction leaves blocks as they are cut.
+	NoCompaction bool
 	// Logger is told of what goes wrong; nil is silence.
 	Logger *slog.Logger
 }
@@ -136,6 +141,10 @@ func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 	if len(s.dbs) >= maxTenants {
 		return nil, &TenantError{tenant, fmt.Sprintf("tenant %q is new and this store has %d tenants already, which is the most it takes", tenant, maxTenants)}
 	}
+	var retention compact.RetainOptions
+	if s.opts.Retention != nil {
+		retention = s.opts.Retention(tenant)
+	}
 	db, err := tempodb.Open(ctx, tempodb.Options{
 		Dir:       filepath.Join(s.opts.Dir, tenant),
 		Bucket:    s.opts.Bucket,
@@ -146,6 +155,9 @@ func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 		CutBytes:  s.opts.CutBytes,
 		CutAge:    s.opts.CutAge,
 		Logger:    s.opts.Logger,
+
+		NoCompaction: s.opts.NoCompaction,
+		Retention:    retention,
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 	"github.com/jaeger-tempo/tempo/tracedb"
 	"github.com/jaeger-tempo/tempo/writepath"
@@ -50,6 +51,12 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 		CutBytes:  cfg.Cut.Bytes,
 		CutAge:    cfg.Cut.Age,
 		Logger:    log,
+		Retention: func(tenant string) compact.RetainOptions {
+			if plugin.IsArchive(tenant) {
+				return compact.RetainOptions{}
+			}
+			return compact.RetainOptions{MaxAge: cfg.Retention.Age, MaxBytes: cfg.Retention.Bytes}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
