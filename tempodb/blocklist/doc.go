@@ -34,8 +34,8 @@
 // child deleted while metas are read. (If a child is lost otherwise, by hand say, its parents serve again
 // after two listings that agree.) A meta that can't be read is listed as damaged, with the error; nothing else suffers.
 //
-// What this asks of the caller: the grace period is longer than Options.Stale, the interval of polls and the longest query
-// together; and a block that turns out not to exist when it is read (backend.ErrNotExist) is asked for again after a poll.
+// What this asks of the caller: the grace period is longer than Options.Stale, the interval of polls, the longest query and a
+// quarter of an hour (in which a meta that could not be read is read again) together; and a block that turns out not to exist when it is read (backend.ErrNotExist) is asked for again after a poll.
 //
 // # Parts
 //

@@ -22,7 +22,8 @@ type List struct {
 	Live []*block.Meta
 	// Retired are the blocks that answer no more and wait to be deleted, by ID.
 	Retired []Retired
-	// Damaged are the blocks whose meta.json can't be read, by ID: an answer may lack what they hold.
+	// Damaged are the blocks whose meta.json can't be read, by ID: an answer may lack what they hold,
+	// unless they are superseded.
 	Damaged []Damaged
 	// Unfinished are the folders without a meta.json, by ID. Only who lists knows them.
 	Unfinished []Unfinished
@@ -79,6 +80,8 @@ type Damaged struct {
 	Since, Retry time.Time
 	// Tries is how often it was read, by this process.
 	Tries int
+	// Superseded is set if a block is there that has it among its Parents: then nothing is lacking.
+	Superseded bool
 }
 
 // Unfinished is a folder without a meta.json: a block that is being written or deleted, or garbage.

@@ -58,7 +58,8 @@ type Poller struct {
 	seen    *Header
 	since   time.Time
 	applied bool
-	written *List // the list that seen is of, if this process wrote it
+	written *List     // the list that seen is of, if this process wrote it
+	listed  time.Time // when it was last listed
 }
 
 // Stats counts what a Poller has done.
@@ -119,7 +120,9 @@ func (p *Poller) Add(metas ...*block.Meta) (*List, Diff) {
 	return list, before.diff(list)
 }
 
-// Drop retires blocks with the next poll, for retention. It is for the owner: others learn it from the index.
+// Drop retires blocks with the next poll, for retention. It is for the owner: others learn it from the index. If the owner dies and the
+// index is lost it is forgotten: then retention finds them again. Who lists without an index may see a
+// dropped block until all of it is deleted.
 func (p *Poller) Drop(ids ...block.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +177,8 @@ func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 	if err != nil {
 		return s.prev, Diff{}, err
 	}
-	if s.listing && someNewlyMissing(read, s.prev) {
+	recent := s.now.Sub(p.listed) <= p.options.Stale
+	if s.listing && someNewlyMissing(read, s.prev, recent) {
 		// A block that was listed is not there. If that is because it was deleted meanwhile, its parents were deleted
 		// before, and what was read of them is old.
 		again, err := p.listFolders(ctx)
@@ -189,16 +193,20 @@ func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 	list, diff := p.apply(&s, read, given, owner)
 	p.remember(found)
 	p.applied = !s.listing || owner
+	if s.listing {
+		p.listed = s.now
+	}
 	if owner {
 		err = p.writeIndex(ctx, list, s.now)
 	}
 	return list, diff, err
 }
 
-// someNewlyMissing reports whether a block has no meta.json that was not known to be unfinished.
-func someNewlyMissing(read map[block.ID]reading, prev *List) bool {
+// someNewlyMissing reports whether a block has no meta.json that was not known to be unfinished from a recent
+// listing: then it can't have been finished, superseded and deleted since.
+func someNewlyMissing(read map[block.ID]reading, prev *List, recent bool) bool {
 	for id, r := range read {
-		known := slices.ContainsFunc(prev.Unfinished, func(u Unfinished) bool { return u.ID == id })
+		known := recent && slices.ContainsFunc(prev.Unfinished, func(u Unfinished) bool { return u.ID == id })
 		if r.missing() && !known {
 			return true
 		}
@@ -257,14 +265,16 @@ func (p *Poller) readMetas(ctx context.Context, ids []block.ID) (map[block.ID]re
 // inParallel calls fn with each item, up to n at once, and returns when all calls have.
 func inParallel[T any](n int, items []T, fn func(T)) {
 	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(n, len(items)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(items)); i = next.Add(1) - 1 {
-				fn(items[i])
-			}
-		})
+	work := func() {
+		for i := next.Add(1) - 1; i < int64(len(items)); i = next.Add(1) - 1 {
+			fn(items[i])
+		}
 	}
+	var wg sync.WaitGroup
+	for range min(n, len(items)) - 1 {
+		wg.Go(work)
+	}
+	work()
 	wg.Wait()
 }
 

@@ -16,7 +16,8 @@ import (
 // ReapOptions says what Reap may delete. Now must be set.
 type ReapOptions struct {
 	Now time.Time
-	// Grace is how long a block has been retired before it is deleted: longer than the oldest list that anybody still uses.
+	// Grace is how long a block has been retired before it is deleted: longer than anybody uses a list that is older; see the
+	// package's promises.
 	Grace time.Duration
 	// Abandoned is the age at which a folder without meta.json is garbage: longer than any writer writes. 24 h if zero.
 	Abandoned time.Duration

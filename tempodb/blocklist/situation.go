@@ -187,6 +187,9 @@ func (s *situation) retire(l *List) {
 			}
 		}
 	}
+	for i := range l.Damaged {
+		l.Damaged[i].Superseded = len(l.parents[l.Damaged[i].ID]) > 0
+	}
 	for id, m := range l.present {
 		before, was := s.before(id)
 		r := Retired{Meta: m, Since: s.now}

@@ -2,7 +2,7 @@
 //
 // [Plan] decides what is merged and [Retain] what is dropped: functions of the blocks' metas and the time, without
 // I/O, which may be called concurrently. Two compactors that see the same blocks plan the same jobs under the same names, so that
-// one can claim a job by putting an object of that name if there is none. testdata has what they decide, to be read.
+// one can claim a job by putting an object of that name if there is none. testdata/scripts has what they decide, to be read.
 package compact
 
 import (

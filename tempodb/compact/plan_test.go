@@ -21,7 +21,7 @@ import (
 // In the scripts a time is "HH:MM" of the first of January, or "DD HH:MM" written DD-HH:MM; bytes are 10K, 3M, 2G; and a
 // block is a line: its name, then start=, minutes= of its rows (1), bytes= (1M), rows= (1), level=, parents=(a,b), created=.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		var blocks []*block.Meta
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
@@ -103,7 +103,9 @@ func join(blocks []*block.Meta) string {
 	return strings.Join(names, " ")
 }
 
-func sorted(blocks []*block.Meta) []*block.Meta { return slices.SortedFunc(slices.Values(blocks), byID) }
+func sorted(blocks []*block.Meta) []*block.Meta {
+	return slices.SortedFunc(slices.Values(blocks), byID)
+}
 
 func size(n int64) string {
 	switch {

@@ -1,0 +1,411 @@
+package blocklist
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+)
+
+// The model: a block holds atoms, one or more; a cut makes a new atom, a compaction's output holds those of its inputs. Owners, readers and
+// compactors do what they do in random order, while others are in the middle of it, and crash between any two requests. After each request
+// the store itself must be sound; after each poll, what a process sees.
+type world struct {
+	t       *rapid.T
+	bucket  *memory
+	clock   *clock
+	blocks  map[block.ID]*modelBlock
+	next    int
+	dropped map[int]bool // atoms that retention may have taken
+	procs   []*process
+	// everSuperseded are the blocks that the store has shown to be superseded.
+	everSuperseded map[block.ID]bool
+	busy           bool // in the middle of a poll or a Reap
+}
+
+type modelBlock struct {
+	meta     *block.Meta
+	atoms    map[int]bool
+	finished bool
+	deleted  bool // its meta.json
+}
+
+type process struct {
+	name    string
+	owner   bool
+	poller  *Poller
+	atoms   map[int]bool      // that it has seen
+	retired map[block.ID]bool // that it has seen superseded
+	busy    bool
+}
+
+const (
+	modelStale = 5 * time.Minute
+	modelGrace = 30 * time.Minute
+)
+
+// GoString is what a failed test prints of a process.
+func (p *process) GoString() string { return p.name }
+
+func (w *world) restart(p *process) {
+	var err error
+	p.poller, err = NewPoller(w.bucket, tenant, Options{
+		Owner: func() bool { return p.owner }, Writer: p.name, Now: w.clock.time, Stale: modelStale, Logger: quiet, Concurrency: 1,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p.atoms, p.retired = make(map[int]bool), make(map[block.ID]bool)
+}
+
+// checkStore makes sure that no atom is without a block to answer for it, and that no block that was superseded serves again.
+func (w *world) checkStore(after string) {
+	superseded := make(map[block.ID]bool)
+	for id, b := range w.blocks {
+		if b.finished && !w.bucket.isThere(id) {
+			b.deleted = true
+		}
+		if b.finished && !b.deleted {
+			for _, parent := range b.meta.Parents {
+				superseded[parent] = true
+			}
+		}
+	}
+	maps.Copy(w.everSuperseded, superseded)
+	covered := make(map[int]bool)
+	for id, b := range w.blocks {
+		if !b.finished || b.deleted || superseded[id] {
+			continue
+		}
+		if w.everSuperseded[id] {
+			w.t.Fatalf("after %s block%s serves again", after, numbers([]block.ID{id}))
+		}
+		maps.Copy(covered, b.atoms)
+	}
+	for id, b := range w.blocks {
+		for atom := range b.atoms {
+			if b.finished && !covered[atom] && !w.dropped[atom] {
+				w.t.Fatalf("after %s nothing answers for what was in block%s", after, numbers([]block.ID{id}))
+			}
+		}
+	}
+}
+
+// finishedAtoms returns the atoms that a listing has to find.
+func (w *world) finishedAtoms() map[int]bool {
+	atoms := make(map[int]bool)
+	for _, b := range w.blocks {
+		if b.finished {
+			maps.Copy(atoms, b.atoms)
+		}
+	}
+	return atoms
+}
+
+// checkView makes sure that what a process sees has all of must, after a poll in blocks that are there, and nothing that
+// was gone before.
+func (w *world) checkView(p *process, must map[int]bool, polled bool, gone map[block.ID]bool) {
+	list := p.poller.List()
+	covered := make(map[int]bool)
+	for _, m := range list.Live {
+		b := w.blocks[m.ID]
+		if !b.deleted || !polled {
+			maps.Copy(covered, b.atoms)
+		}
+		if gone[m.ID] && !w.isDropped(b) { // of what is dropped a listing may see the folder until all of it is deleted
+			w.t.Fatalf("%s sees block%s, which was deleted before", p.name, numbers([]block.ID{m.ID}))
+		}
+		if p.retired[m.ID] {
+			w.t.Fatalf("%s sees block%s serve again", p.name, numbers([]block.ID{m.ID}))
+		}
+	}
+	// A folder is looked at again after some time: what was finished meanwhile may still be missed.
+	for _, u := range list.Unfinished {
+		maps.Copy(covered, w.blocks[u.ID].atoms)
+	}
+	for _, d := range list.Damaged {
+		maps.Copy(covered, w.blocks[d.ID].atoms)
+	}
+	for atom := range must {
+		if !covered[atom] && !w.dropped[atom] {
+			w.t.Fatalf("%s does not see atom %d; it has live%v", p.name, atom, liveNumbers(list))
+		}
+	}
+	for _, m := range list.Live {
+		maps.Copy(p.atoms, w.blocks[m.ID].atoms)
+	}
+	for _, r := range list.Retired {
+		if r.Cause == Superseded {
+			p.retired[r.Meta.ID] = true
+		}
+	}
+}
+
+var errCrash = errors.New("crashed")
+
+// during runs do; at one of its requests another process may act, and from one on it may find itself dead.
+func (w *world) during(p *process, what string, do func() error) error {
+	t := w.t
+	crashAt, otherAt := -1, -1
+	if rapid.IntRange(0, 3).Draw(t, "crash?") == 0 {
+		crashAt = rapid.IntRange(0, 12).Draw(t, "crash at request")
+	}
+	if !w.busy && rapid.Bool().Draw(t, "others meanwhile?") {
+		otherAt = rapid.IntRange(0, 6).Draw(t, "others at request")
+	}
+	request := 0
+	outer := w.bucket.before
+	wasBusy := w.busy
+	w.busy, p.busy = true, true
+	w.bucket.before = func(kind, name string) error {
+		w.checkStore(fmt.Sprintf("request %d of %s's %s", request, p.name, what))
+		request++
+		if crashAt >= 0 && request > crashAt {
+			return errCrash
+		}
+		if request-1 == otherAt {
+			mine := w.bucket.before
+			w.bucket.before = nil
+			for range rapid.IntRange(1, 4).Draw(t, "how much") {
+				w.step()
+			}
+			w.bucket.before = mine
+		}
+		return nil
+	}
+	err := do()
+	w.bucket.before = outer
+	w.busy, p.busy = wasBusy, false
+	w.checkStore(p.name + "'s " + what)
+	return err
+}
+
+func (w *world) poll(p *process) {
+	must := maps.Clone(p.atoms)
+	if p.owner {
+		must = w.finishedAtoms()
+	}
+	gone := make(map[block.ID]bool)
+	for id, b := range w.blocks {
+		if b.deleted {
+			gone[id] = true
+		}
+	}
+	crashed := false
+	err := w.during(p, "poll", func() error {
+		_, _, err := p.poller.Poll(w.t.Context())
+		crashed = errors.Is(err, errCrash)
+		return err
+	})
+	if err != nil && !crashed {
+		w.t.Fatal(err)
+	}
+	if crashed {
+		// It goes on with what it knew, or it was killed.
+		if rapid.Bool().Draw(w.t, "killed") {
+			w.restart(p)
+		}
+		return
+	}
+	w.checkView(p, must, true, gone)
+}
+
+func (w *world) reap(p *process) {
+	list := p.poller.List()
+	if list.listed == nil {
+		return
+	}
+	err := w.during(p, "reap", func() error {
+		_, err := Reap(w.t.Context(), w.bucket, list, ReapOptions{Now: w.clock.now, Grace: modelGrace, Abandoned: 3 * time.Hour, Concurrency: 1})
+		return err
+	})
+	if err != nil && !errors.Is(err, errCrash) {
+		w.t.Fatal(err)
+	}
+}
+
+// begin begins a block with all atoms of its parents, or a new one.
+func (w *world) begin(parents ...block.ID) block.ID {
+	w.next++
+	// IDs are of the time they are made at, but not in order.
+	n := int(w.clock.now.Sub(epoch) / time.Second)
+	for w.blocks[idOf(n)] != nil {
+		n++
+	}
+	m := metaOf(n)
+	b := &modelBlock{meta: m, atoms: make(map[int]bool)}
+	m.Parents = parents
+	for _, id := range parents {
+		maps.Copy(b.atoms, w.blocks[id].atoms)
+	}
+	if len(parents) == 0 {
+		b.atoms[w.next] = true
+	}
+	w.blocks[m.ID] = b
+	w.bucket.begin(m.ID)
+	return m.ID
+}
+
+func (w *world) finish(id block.ID) {
+	b := w.blocks[id]
+	content, err := block.AppendMeta(nil, b.meta)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.bucket.set(metaName(id), content)
+	b.finished = true
+	w.checkStore("a block was finished")
+}
+
+func (w *world) anyProcess(name string, owner bool) *process {
+	var free []*process
+	for _, p := range w.procs {
+		if !p.busy && (p.owner || !owner) {
+			free = append(free, p)
+		}
+	}
+	return rapid.SampledFrom(free).Draw(w.t, name)
+}
+
+// step lets something happen.
+func (w *world) step() {
+	t := w.t
+	switch rapid.SampledFrom([]string{
+		"cut", "cut", "begin", "finish", "compact", "compact", "poll", "poll", "poll", "owner polls", "reap", "wait", "wait long", "spoil index", "drop", "restart",
+	}).Draw(t, "step") {
+	case "cut":
+		id := w.begin()
+		w.finish(id)
+		if p := w.anyProcess("cutter", false); rapid.Bool().Draw(t, "add") {
+			p.poller.Add(w.blocks[id].meta)
+			w.checkView(p, p.atoms, false, nil)
+		}
+	case "begin":
+		w.begin()
+	case "finish":
+		var begun []block.ID
+		for id, b := range w.blocks {
+			// Not what a crash of its writer has left, a writer writes for less than an hour.
+			if !b.finished && w.clock.now.Sub(id.Time()) < time.Hour {
+				begun = append(begun, id)
+			}
+		}
+		if len(begun) > 0 {
+			slices.Sort(begun)
+			w.finish(rapid.SampledFrom(begun).Draw(t, "block"))
+		}
+	case "compact":
+		p := w.anyProcess("compactor", false)
+		var inputs []block.ID
+		for _, m := range p.poller.List().Live {
+			if len(inputs) < 3 && rapid.Bool().Draw(t, "take") {
+				inputs = append(inputs, m.ID)
+			}
+		}
+		for _, id := range inputs {
+			if w.blocks[id].deleted {
+				return // it can't be read, the job fails
+			}
+		}
+		if len(inputs) == 0 {
+			return
+		}
+		id := w.begin(inputs...)
+		if rapid.IntRange(0, 4).Draw(t, "crash of the compactor") == 0 {
+			return
+		}
+		w.finish(id)
+		if rapid.Bool().Draw(t, "add") {
+			p.poller.Add(w.blocks[id].meta)
+			w.checkView(p, p.atoms, false, nil)
+		}
+	case "poll":
+		w.poll(w.anyProcess("process", false))
+	case "owner polls":
+		w.poll(w.anyProcess("owner", true))
+	case "reap":
+		w.reap(w.anyProcess("owner", true))
+	case "wait":
+		w.clock.now = w.clock.now.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "seconds")) * time.Second)
+	case "wait long":
+		if !w.busy { // a request does not take so long
+			w.clock.now = w.clock.now.Add(time.Duration(rapid.IntRange(10, 40).Draw(t, "minutes")) * time.Minute)
+		}
+	case "spoil index":
+		if rapid.Bool().Draw(t, "remove") {
+			w.bucket.set(tenant+"/"+IndexObject, nil)
+		} else if content := w.bucket.get(tenant + "/" + IndexObject); len(content) > 0 {
+			content = slices.Clone(content)
+			content[rapid.IntRange(0, len(content)-1).Draw(t, "byte")] ^= 4
+			w.bucket.set(tenant+"/"+IndexObject, content)
+		}
+	case "drop":
+		p := w.anyProcess("owner", true)
+		if live := p.poller.List().Live; len(live) > 0 {
+			m := live[len(live)-1]
+			p.poller.Drop(m.ID)
+			maps.Copy(w.dropped, w.blocks[m.ID].atoms)
+		}
+	case "restart":
+		w.restart(w.anyProcess("process", false))
+	}
+}
+
+// kept returns the live blocks that retention leaves alone. That it has dropped one may be forgotten, if the owner is killed
+// and the index lost; then it drops it again.
+func (w *world) kept(p *process) (ids []block.ID) {
+	for _, m := range p.poller.List().Live {
+		if !w.isDropped(w.blocks[m.ID]) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+func (w *world) isDropped(b *modelBlock) bool {
+	for atom := range b.atoms {
+		if w.dropped[atom] {
+			return true
+		}
+	}
+	return false
+}
+
+func TestNothingVanishesAndNothingComesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{
+			t: t, bucket: newMemory(), clock: &clock{epoch.Add(time.Hour)},
+			blocks: make(map[block.ID]*modelBlock), dropped: make(map[int]bool), everSuperseded: make(map[block.ID]bool),
+		}
+		for _, p := range []*process{{name: "owner one", owner: true}, {name: "owner two", owner: true}, {name: "reader one"}, {name: "reader two"}} {
+			w.restart(p)
+			w.procs = append(w.procs, p)
+		}
+		for range rapid.IntRange(1, 120).Draw(t, "steps") {
+			w.step()
+			w.checkStore("a step")
+		}
+		// In the end, all see the same, and that is all.
+		w.clock.now = w.clock.now.Add(20 * time.Minute)
+		for range 2 { // what one owner has dropped the other learns from the index
+			for _, p := range w.procs {
+				must := w.finishedAtoms()
+				if _, _, err := p.poller.Poll(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.checkView(p, must, true, nil)
+			}
+		}
+		for _, p := range w.procs {
+			if a, b := w.kept(w.procs[0]), w.kept(p); !slices.Equal(a, b) {
+				t.Fatalf("owner one sees %v, %s %v", a, p.name, b)
+			}
+		}
+	})
+}
