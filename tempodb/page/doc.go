@@ -4,7 +4,8 @@
 // # Pages
 //
 // A page is the unit of reading, caching and verifying. Its checksum covers its bytes and its place:
-// a page that lies at another offset than it was written for is as corrupt as one with a flipped bit.
+// a page that lies at another offset than it was written for is as corrupt as one with a flipped bit; and one in
+// another object, where objects are [Salted].
 //
 //	w := page.NewWriter(object, 0, page.DefaultLevel)
 //	ref, err := w.Write(column)            // ref is kept by the caller
@@ -36,8 +37,13 @@
 // A value that does not fit into a page is cut into chunk pages, and the head page that follows them
 // lists them: nothing has to be known before it is written, and no value is copied whole to be written.
 //
-// Pages begin with their own length and kind, so that the good pages of a table whose directory is lost
-// can still be walked.
+// # Damage
+//
+// [Table.ScanAround] goes on behind a damaged page. Pages begin with their own length and kind, so a table whose directory is lost
+// is found again by [Rebuild], which walks them:
+//
+//	r := page.NewRebuild(dataBytes, indexBytes, nil)
+//	t, err := r.Run(data, index)
 //
 // # Promises
 //

@@ -170,9 +170,9 @@ func decode(dst []byte, k kind, raw []byte, offset int64, seed uint64) ([]byte, 
 	if kind(body[1]) != k {
 		return corrupt("is a %s", kind(body[1]))
 	}
-	length, stored := int(binary.LittleEndian.Uint32(body[2:])), int(binary.LittleEndian.Uint32(body[6:]))
+	length, stored := headerLengths(body)
 	payload := body[headerSize:]
-	if stored != len(payload) {
+	if stored != int64(len(payload)) {
 		return corrupt("says it stores %d bytes, has %d", stored, len(payload))
 	}
 	if length > MaxPage {
@@ -180,18 +180,27 @@ func decode(dst []byte, k kind, raw []byte, offset int64, seed uint64) ([]byte, 
 	}
 	switch encoding(body[0]) {
 	case encodingRaw:
-		if length != len(payload) {
+		if length != int64(len(payload)) {
 			return corrupt("says it holds %d bytes, stores %d", length, len(payload))
 		}
 		return append(dst, payload...), nil
 	case encodingZstd:
-		out, err := decompress(dst, payload, length)
+		out, err := decompress(dst, payload, int(length))
 		if err != nil {
 			return corrupt("%v", err)
 		}
 		return out, nil
 	}
 	return corrupt("unknown encoding %d; a newer version may read it", body[0])
+}
+
+// headerLengths returns what a page's header says of the content's length, uncompressed and as stored.
+func headerLengths(header []byte) (length, stored int64) {
+	return int64(binary.LittleEndian.Uint32(header[2:])), int64(binary.LittleEndian.Uint32(header[6:]))
+}
+
+func sumHolds(body, sum []byte, seed uint64) bool {
+	return checksum(body, seed) == binary.LittleEndian.Uint64(sum)
 }
 
 // checksum binds a page's bytes to their place: the seed of the hash is the page's offset, and the object's salt.

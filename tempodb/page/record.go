@@ -78,25 +78,29 @@ func (s *scratch) bigHead(r io.ReaderAt, e *dirEntry, raw []byte) (h head, err e
 	if err != nil {
 		return h, err
 	}
-	in := input{b: s.page}
-	h = head{key: in.bytes(), total: in.int64(), size: in.int64(), count: in.int64()}
-	h.lengths = in
-	var sum int64
-	n := int64(0)
-	for ; len(in.b) > 0 && sum <= e.chunks; n++ {
-		length := in.int64()
-		if length < Overhead || length > MaxPage+Overhead {
-			in.bad = true
-			break
-		}
-		sum += length
-	}
-	// No product overflows: a page has at most 2^26 lengths, of chunks of at most as many bytes.
-	if in.bad || n != h.count || sum != e.chunks || h.size < 1 || h.size > MaxPage ||
-		h.total <= (n-1)*h.size || h.total > n*h.size {
+	h, sum, ok := parseHead(s.page)
+	if !ok || sum != e.chunks {
 		return h, naming(&CorruptError{What: kindHead.String(), Offset: e.offset, Reason: "the chunks it lists are not those before it"}, r)
 	}
 	return h, nil
+}
+
+// parseHead reads the content of a head page, of which h is a view, and sums up the lengths of the chunk pages.
+func parseHead(b []byte) (h head, sum int64, ok bool) {
+	in := input{b: b}
+	h = head{key: in.bytes(), total: in.int64(), size: in.int64(), count: in.int64()}
+	h.lengths = in
+	n := int64(0)
+	for ; len(in.b) > 0; n++ {
+		length := in.int64()
+		if length < Overhead || length > MaxPage+Overhead {
+			return h, sum, false
+		}
+		sum += length
+	}
+	// No sum or product overflows: a page has at most 2^26 lengths, of chunks of at most as many bytes.
+	return h, sum, !in.bad && n > 0 && n == h.count && h.size >= 1 && h.size <= MaxPage &&
+		h.total > (n-1)*h.size && h.total <= n*h.size
 }
 
 // bigValue appends the value whose head is h to dst.

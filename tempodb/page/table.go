@@ -15,7 +15,8 @@ type Table struct {
 	data, dir io.ReaderAt
 	root      *directory
 	rootRef   Ref
-	packer    Packer // nil if there is none
+	packer    Packer          // nil if there is none
+	lost      map[int64]error // of a rebuilt table: see lostAt
 }
 
 // OpenPacked is OpenTable for a table that may have been written with a Packer.
@@ -40,7 +41,7 @@ func OpenTable(data, dir io.ReaderAt, root Root) (*Table, error) {
 // Reading returns the same table read through other readers of the same objects: such as ones
 // that end with a request's context.
 func (t *Table) Reading(data, dir io.ReaderAt) *Table {
-	return &Table{data: data, dir: dir, root: t.root, rootRef: t.rootRef, packer: t.packer}
+	return &Table{data: data, dir: dir, root: t.root, rootRef: t.rootRef, packer: t.packer, lost: t.lost}
 }
 
 // Records returns the number of records.
@@ -56,6 +57,9 @@ func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
 	}
 	s := scratches.Get().(*scratch)
 	defer s.giveBack()
+	if err := t.lostAt(d, i); err != nil {
+		return dst, false, err
+	}
 	e := &d.entries[i]
 	raw, err := s.extent(t.data, e)
 	if err != nil {
@@ -86,13 +90,20 @@ func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
 // fn returns false or an error, which Scan returns. The slices are valid during the call. Each page is
 // read once, several with one read when it goes on.
 func (t *Table) Scan(from []byte, fn func(key, value []byte) (more bool, err error)) error {
+	return t.ScanAround(from, fn, nil)
+}
+
+// ScanAround is Scan that goes on behind damaged pages: it calls damaged with the *CorruptError of each. An error of damaged ends it and is
+// returned, as is damage to the directory, behind which nothing is found (see Rebuild). From a page of which a part makes no sense
+// the records before that may have come. If damaged is nil, it is Scan.
+func (t *Table) ScanAround(from []byte, fn func(key, value []byte) (more bool, err error), damaged func(error) error) error {
 	start := func(d *directory) int { return max(0, d.find(from)) }
 	return t.scan(start, func(_ int64, key, value []byte) (bool, error) {
 		if bytes.Compare(key, from) < 0 {
 			return true, nil
 		}
 		return fn(key, value)
-	})
+	}, damaged)
 }
 
 // ScanRecords is Scan by number: from the record first, counted from 0.
@@ -106,7 +117,7 @@ func (t *Table) ScanRecords(first int64, fn func(record int64, key, value []byte
 			return true, nil
 		}
 		return fn(record, key, value)
-	})
+	}, nil)
 }
 
 // PageInfo says what the directory knows of a page.
@@ -223,14 +234,18 @@ func (t *Table) walk(start func(*directory) int, fn func(d *directory, i int) (b
 	return nil
 }
 
-// scan calls fn with the records from the first of the page that start finds.
-func (t *Table) scan(start func(*directory) int, fn func(record int64, key, value []byte) (bool, error)) error {
+// scan calls fn with the records from the first of the page that start finds, and damaged, if it is not nil, with what
+// pages can't be read.
+func (t *Table) scan(start func(*directory) int, fn func(record int64, key, value []byte) (bool, error), damaged func(error) error) error {
 	s := scratches.Get().(*scratch)
 	defer s.giveBack()
 	s.key = s.key[:0]
 	var ahead readAhead
 	began := false
-	return t.walk(start, func(d *directory, i int) (more bool, err error) {
+	one := func(d *directory, i int, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
+		if err := t.lostAt(d, i); err != nil {
+			return false, err
+		}
 		e := &d.entries[i]
 		raw, err := ahead.extent(s, t.data, d, i)
 		if err != nil {
@@ -246,6 +261,20 @@ func (t *Table) scan(start func(*directory) int, fn func(record int64, key, valu
 			more, err = t.scanPacked(s, d, i, raw, fn)
 		} else {
 			more, err = t.scanPage(s, d, i, raw, fn)
+		}
+		return more, err
+	}
+	if damaged == nil {
+		return t.walk(start, func(d *directory, i int) (bool, error) { return one(d, i, fn) })
+	}
+	var ours error // fn's
+	ofFn := func(record int64, key, value []byte) (more bool, err error) {
+		more, ours = fn(record, key, value)
+		return more, ours
+	}
+	return t.walk(start, func(d *directory, i int) (more bool, err error) {
+		if more, err = one(d, i, ofFn); err != nil && ours == nil && IsCorrupt(err) {
+			return true, damaged(err)
 		}
 		return more, err
 	})
@@ -352,7 +381,13 @@ func (a *readAhead) extent(s *scratch, r io.ReaderAt, d *directory, i int) ([]by
 			end = next.offset + next.length
 		}
 		var err error
-		if s.raw, err = readRun(s.raw[:0], e.kind(), r, begin, end-begin); err != nil {
+		s.raw, err = readRun(s.raw[:0], e.kind(), r, begin, end-begin)
+		if own := e.offset + e.length; end > own && IsCorrupt(err) {
+			// Where the object ends too early, what lies before is there.
+			end = own
+			s.raw, err = readRun(s.raw[:0], e.kind(), r, begin, end-begin)
+		}
+		if err != nil {
 			return nil, err
 		}
 		a.begin, a.end = begin, end
