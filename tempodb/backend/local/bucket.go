@@ -236,9 +236,8 @@ func (b *Bucket) RemoveStale(ctx context.Context, olderThan time.Duration) (int,
 		if err != nil || e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {
 			return err
 		}
-		info, infoErr := e.Info()
-		if infoErr != nil || info.ModTime().After(limit) || b.isWriting(path) {
-			return nil // it went away, is young, or is being written
+		if b.isWriting(path) || !isOlder(e, limit) {
+			return nil
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -257,4 +256,10 @@ func (b *Bucket) isWriting(path string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.writing[path]
+}
+
+// isOlder reports whether a file was last written before limit; one that went away meanwhile was not.
+func isOlder(e fs.DirEntry, limit time.Time) bool {
+	info, err := e.Info()
+	return err == nil && !info.ModTime().After(limit)
 }
