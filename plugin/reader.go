@@ -3,16 +3,12 @@ package plugin
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/jaeger-tempo/tempo/plugin/jaegerv1"
-	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/trace"
 )
 
@@ -147,27 +143,4 @@ func traceID(id model.TraceID) (t trace.ID) {
 	binary.BigEndian.PutUint64(t[:8], id.High)
 	binary.BigEndian.PutUint64(t[8:], id.Low)
 	return t
-}
-
-// statusOf gives an error of the store the gRPC status that says to a client what to do about it. A
-// status that is in the error already, however deep, stays.
-func statusOf(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, readpath.ErrTraceNotFound) {
-		// Clients compare the message.
-		return status.Error(codes.NotFound, readpath.ErrTraceNotFound.Error())
-	}
-	if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
-		return s.Err()
-	}
-	code := codes.Internal
-	switch {
-	case errors.Is(err, context.Canceled):
-		code = codes.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		code = codes.DeadlineExceeded
-	}
-	return status.Error(code, err.Error())
 }
