@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/gcs"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/objstore/azure"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/objstore/s3"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+)
+
+// storeFlags say which object store, and how it is reached.
+type storeFlags struct {
+	store        string
+	tenant       string
+	stats        bool
+	s3Endpoint   string
+	s3Region     string
+	s3Insecure   bool
+	s3PathStyle  bool
+	azureAccount string
+}
+
+const defaultTenant = "single-tenant"
+
+func (f *storeFlags) add(flags *pflag.FlagSet, env func(string) (string, bool)) {
+	get := func(names ...string) string {
+		for _, name := range names {
+			if v, ok := env(name); ok && v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	flags.StringVar(&f.store, "store", get("TEMPO_STORE"), "the object store, as `URL` (or environment TEMPO_STORE)")
+	flags.StringVar(&f.tenant, "tenant", cmp.Or(get("TEMPO_TENANT"), defaultTenant), "whose blocks, by `name` (or TEMPO_TENANT)")
+	flags.BoolVar(&f.stats, "stats", false, "say at the end what was asked of the store")
+	flags.StringVar(&f.s3Endpoint, "s3-endpoint", get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "server that speaks S3, as `host:port` (or AWS_ENDPOINT_URL_S3)")
+	flags.StringVar(&f.s3Region, "s3-region", get("AWS_REGION", "AWS_DEFAULT_REGION"), "`region` of the S3 bucket (or AWS_REGION)")
+	flags.BoolVar(&f.s3Insecure, "s3-insecure", false, "speak to the S3 server without TLS")
+	flags.BoolVar(&f.s3PathStyle, "s3-path-style", false, "put the S3 bucket's name into the path and not into the host's name")
+	flags.StringVar(&f.azureAccount, "azure-account", get("AZURE_STORAGE_ACCOUNT"), "storage `account` of azblob:// (or AZURE_STORAGE_ACCOUNT)")
+}
+
+// place is a store's URL taken apart.
+type place struct {
+	scheme string // file, gs, s3 or azblob
+	path   string // of a directory
+	bucket string
+	prefix string
+}
+
+// parseStore takes apart what --store says.
+func parseStore(text string) (place, error) {
+	if text == "" {
+		return place{}, usage("which store? Give --store=URL, or set TEMPO_STORE: a directory, gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or azblob://CONTAINER/PREFIX")
+	}
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return place{scheme: "file", path: text}, nil
+	}
+	if scheme == "file" {
+		u, err := url.Parse(text)
+		if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
+			return place{}, usage("--store=%s is no file URL: write file:///the/path, or just the path", text)
+		}
+		return place{scheme: "file", path: u.Path}, nil
+	}
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	if bucket == "" || strings.ContainsAny(bucket, "?@:") {
+		return place{}, usage("--store=%s should be %s://BUCKET/PREFIX; endpoints and credentials have flags and variables of their own, see --help", text, scheme)
+	}
+	p := place{scheme: scheme, bucket: bucket, prefix: strings.Trim(prefix, "/")}
+	if p.prefix != "" {
+		if err := backend.CheckName(p.prefix); err != nil {
+			return place{}, usageError{fmt.Errorf("--store=%s: prefix: %w", text, err)}
+		}
+	}
+	switch scheme {
+	case "gs", "s3", "azblob":
+		return p, nil
+	case "gcs":
+		p.scheme = "gs"
+		return p, nil
+	case "azure":
+		p.scheme = "azblob"
+		return p, nil
+	}
+	return place{}, usage("--store=%s: %s is none of file, gs, s3 and azblob", text, scheme)
+}
+
+// openBucket opens the store for reading. close ends it.
+func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, bool)) (*instrument.Counted, func(), error) {
+	p, err := parseStore(f.store)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch p.scheme {
+	case "file":
+		dir, err := blocksDir(p.path)
+		if err != nil {
+			return nil, nil, err
+		}
+		b, err := local.New(dir)
+		if err != nil {
+			return nil, nil, storeError{err}
+		}
+		return count(b), func() { b.Close() }, nil
+	case "gs":
+		b, err := gcs.Open(ctx, gcs.Options{Bucket: p.bucket, Prefix: p.prefix})
+		if err != nil {
+			return nil, nil, storeError{err}
+		}
+		return count(b), func() { b.Close() }, nil
+	case "s3":
+		b, err := s3.Open(ctx, f.s3Options(p))
+		if err != nil {
+			return nil, nil, storeError{err}
+		}
+		return count(b), func() { b.Close() }, nil
+	default:
+		key, _ := env("AZURE_STORAGE_KEY")
+		connection, _ := env("AZURE_STORAGE_CONNECTION_STRING")
+		if f.azureAccount == "" && connection == "" {
+			return nil, nil, usage("--store=%s: give --azure-account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING", f.store)
+		}
+		b, err := azure.Open(ctx, azure.Options{Account: f.azureAccount, Key: key, ConnectionString: connection, Container: p.bucket, Prefix: p.prefix})
+		if err != nil {
+			return nil, nil, storeError{err}
+		}
+		return count(b), func() { b.Close() }, nil
+	}
+}
+
+func (f *storeFlags) s3Options(p place) s3.Options {
+	o := s3.Options{Bucket: p.bucket, Prefix: p.prefix, Region: f.s3Region, Insecure: f.s3Insecure, PathStyle: f.s3PathStyle}
+	scheme, host, ok := strings.Cut(f.s3Endpoint, "://")
+	if !ok {
+		host = scheme
+	} else if scheme == "http" {
+		o.Insecure = true
+	}
+	o.Endpoint = strings.TrimSuffix(host, "/")
+	if o.Endpoint == "" {
+		o.Endpoint = "s3.amazonaws.com"
+		if f.s3Region != "" {
+			o.Endpoint = "s3." + f.s3Region + ".amazonaws.com"
+		}
+	}
+	return o
+}
+
+// count returns b for reading, with counters.
+func count(b backend.Bucket) *instrument.Counted {
+	return instrument.Count(readOnly{b}, instrument.CountOptions{
+		Kind: instrument.LastElement("data", "index", "filter", "search", "summary", "meta.json"),
+	})
+}
+
+// tryAgain returns b as commands ask it: late reads are asked for twice, failed ones again.
+func tryAgain(b backend.Bucket) backend.Bucket {
+	return instrument.Retry(instrument.Hedge(b, instrument.HedgeOptions{}), instrument.RetryOptions{Tries: 4})
+}
+
+// blocksDir returns the directory of blocks that path means: itself, or its folder blocks if it is the
+// storage.path of an embedded store.
+func blocksDir(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", storeError{fmt.Errorf("there is no directory %s", path)}
+	case err != nil:
+		return "", storeError{err}
+	case !info.IsDir():
+		return "", usage("--store=%s is a file; give the directory of the store", path)
+	}
+	if sub, err := os.Stat(filepath.Join(path, "blocks")); err == nil && sub.IsDir() {
+		return filepath.Join(path, "blocks"), nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", storeError{err}
+	}
+	for _, e := range entries {
+		if _, err := block.ParseID(e.Name()); err == nil && e.IsDir() {
+			clean := filepath.Clean(path)
+			return "", usage("--store=%s is the folder of one tenant: give --store=%s --tenant=%s", path, filepath.Dir(clean), filepath.Base(clean))
+		}
+	}
+	return path, nil
+}
+
+// readOnly is a bucket in which nothing can be written or deleted.
+type readOnly struct{ backend.Bucket }
+
+var errReadOnly = errors.New("this program does not write to the store")
+
+func (readOnly) Create(_ context.Context, name string) (backend.ObjectWriter, error) {
+	return nil, fmt.Errorf("create %s: %w", name, errReadOnly)
+}
+
+func (readOnly) Delete(_ context.Context, name string) error {
+	return fmt.Errorf("delete %s: %w", name, errReadOnly)
+}
