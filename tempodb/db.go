@@ -20,6 +20,7 @@ import (
 
 // DB is a database. All its methods may be called concurrently.
 type DB struct {
+	queries
 	opts Options
 	id   string // of this log, as it stands in the blocks that are cut from it
 	log  *wal.Log
@@ -29,9 +30,6 @@ type DB struct {
 	push   sync.RWMutex
 	active *head
 
-	view   atomic.Pointer[view] // what queries ask
-	change sync.Mutex           // held to replace view
-
 	maintaining  sync.Mutex    // held by who takes blocks away
 	wakeMaintain chan struct{} // tells the maintenance that there is a new block
 
@@ -40,9 +38,8 @@ type DB struct {
 	waiting atomic.Int64  // bytes of values in sealed heads
 	room    chan struct{} // closed and replaced when waiting shrinks or the database closes; guarded by change
 
-	stop   context.CancelFunc
-	done   sync.WaitGroup
-	closed atomic.Bool
+	stop context.CancelFunc
+	done sync.WaitGroup
 
 	replay  wal.Report
 	damaged []error // blocks that can't be opened; constant after Open
@@ -64,7 +61,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
-	db := &DB{opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{}), wakeMaintain: make(chan struct{}, 1)}
+	db := &DB{queries: queries{codec: o.Codec}, opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{}), wakeMaintain: make(chan struct{}, 1)}
 	blocks, err := db.openBlocks(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)

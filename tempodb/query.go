@@ -14,16 +14,16 @@ import (
 var ErrNotFound = errors.New("key not found")
 
 // Get appends the value of key to dst: the merge of all that was appended under it. It returns ErrNotFound, or what could be read with a *PartialError.
-func (db *DB) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) {
-	v, err := db.acquire()
+func (s *queries) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) {
+	v, err := s.acquire()
 	if err != nil {
 		return dst, err
 	}
 	defer v.release()
-	return db.get(ctx, v, dst, key)
+	return s.get(ctx, v, dst, key)
 }
 
-func (db *DB) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, error) {
+func (s *queries) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, error) {
 	var missing partial
 	var values [][]byte
 	for _, b := range v.blocks {
@@ -54,7 +54,7 @@ func (db *DB) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, er
 		// A block holds merged values.
 		return append(dst, values[0]...), missing.err()
 	}
-	dst, err := db.opts.Codec.Merge(dst, values...)
+	dst, err := s.codec.Merge(dst, values...)
 	if err != nil {
 		return dst, err
 	}
@@ -63,8 +63,8 @@ func (db *DB) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, er
 
 // Search returns the keys that q asks for, newest first; each part of the database is asked only where it may add to the answer. What could be
 // read comes with a *PartialError.
-func (db *DB) Search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
-	v, err := db.acquire()
+func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
+	v, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +115,8 @@ func cmpInt64(a, b int64) int {
 }
 
 // Terms returns the values of field that begin with prefix, ascending, each once. What could be read comes with a *PartialError.
-func (db *DB) Terms(ctx context.Context, field, prefix []byte) ([]string, error) {
-	v, err := db.acquire()
+func (s *queries) Terms(ctx context.Context, field, prefix []byte) ([]string, error) {
+	v, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +149,8 @@ func (db *DB) Terms(ctx context.Context, field, prefix []byte) ([]string, error)
 }
 
 // Summary appends the summary of key's value to dst. It reads no value where one block has all of it.
-func (db *DB) Summary(ctx context.Context, dst []byte, key Key) ([]byte, error) {
-	v, err := db.acquire()
+func (s *queries) Summary(ctx context.Context, dst []byte, key Key) ([]byte, error) {
+	v, err := s.acquire()
 	if err != nil {
 		return dst, err
 	}
@@ -174,17 +174,17 @@ func (db *DB) Summary(ctx context.Context, dst []byte, key Key) ([]byte, error) 
 	if found == 1 {
 		return append(dst, summary...), nil
 	}
-	value, err := db.get(ctx, v, nil, key)
+	value, err := s.get(ctx, v, nil, key)
 	if err != nil {
 		return dst, err
 	}
-	return db.opts.Codec.Summarize(dst, value)
+	return s.codec.Summarize(dst, value)
 }
 
 // EachSummary calls fn with the summary of every key that has a row whose start lies in starts, in ascending order of keys, until fn returns an error,
 // which it returns. The summary is valid during the call.
-func (db *DB) EachSummary(ctx context.Context, starts index.Range, fn func(key Key, summary []byte) error) error {
-	v, err := db.acquire()
+func (s *queries) EachSummary(ctx context.Context, starts index.Range, fn func(key Key, summary []byte) error) error {
+	v, err := s.acquire()
 	if err != nil {
 		return err
 	}
@@ -236,12 +236,12 @@ func (db *DB) EachSummary(ctx context.Context, starts index.Range, fn func(key K
 			if len(from) == 1 && from[0].summary != nil {
 				summary = append(summary, from[0].summary...)
 			} else {
-				value, err := db.get(ctx, v, nil, key)
+				value, err := s.get(ctx, v, nil, key)
 				if err != nil {
 					missing.add(err)
 				}
 				if len(value) > 0 {
-					if summary, err = db.opts.Codec.Summarize(summary, value); err != nil {
+					if summary, err = s.codec.Summarize(summary, value); err != nil {
 						return err
 					}
 				}

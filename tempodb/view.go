@@ -18,13 +18,21 @@ type view struct {
 	retired bool
 }
 
+// queries answers queries from the current view, which whoever embeds it replaces. Queries may run concurrently with everything.
+type queries struct {
+	codec  Codec
+	view   atomic.Pointer[view]
+	change sync.Mutex // held to replace view
+	closed atomic.Bool
+}
+
 // acquire returns the current view, to be released.
-func (db *DB) acquire() (*view, error) {
+func (s *queries) acquire() (*view, error) {
 	for {
-		if db.closed.Load() {
+		if s.closed.Load() {
 			return nil, ErrClosed
 		}
-		v := db.view.Load()
+		v := s.view.Load()
 		v.use.RLock()
 		if !v.retired {
 			return v, nil
@@ -48,12 +56,12 @@ func (v *view) retire() {
 
 // replace makes the view that change returns the current one and returns the one before, which is still to be retired. change is called
 // with the current view and must not block.
-func (db *DB) replace(change func(*view) *view) *view {
-	db.change.Lock()
-	defer db.change.Unlock()
-	old := db.view.Load()
+func (s *queries) replace(change func(*view) *view) *view {
+	s.change.Lock()
+	defer s.change.Unlock()
+	old := s.view.Load()
 	next := change(old)
 	next.prior.Store(old)
-	db.view.Store(next)
+	s.view.Store(next)
 	return old
 }
