@@ -356,10 +356,10 @@ func BenchmarkIndex(b *testing.B) {
 		content := mustIndex(b, l, Header{})
 		b.Run(fmt.Sprintf("blocks=%d/append", n), func(b *testing.B) {
 			b.ReportAllocs()
-			b.ReportMetric(float64(len(content))/float64(n), "bytes/block")
 			for b.Loop() {
 				content = mustIndex(b, l, Header{})
 			}
+			b.ReportMetric(float64(len(content))/float64(n), "bytes/block")
 		})
 		for name, known := range map[string]func(block.ID) *block.Meta{"all new": nil, "all known": l.Meta} {
 			b.Run(fmt.Sprintf("blocks=%d/parse/%s", n, name), func(b *testing.B) {
@@ -414,6 +414,19 @@ func BenchmarkIndex(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(len(content))/float64(n), "bytes/block")
+		})
+		b.Run(fmt.Sprintf("blocks=%d/parse json", n), func(b *testing.B) {
+			all, err := json.Marshal(l.Live)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				var metas []*block.Meta
+				if err := json.Unmarshal(all, &metas); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

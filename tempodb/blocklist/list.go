@@ -33,7 +33,7 @@ type List struct {
 	retired map[block.ID]Retired       // the same as Retired
 	extents []extent                   // of Live
 	groups  []extent                   // of each groupSize of extents
-	parents map[block.ID][]*block.Meta // present blocks that name the ID among their Parents
+	parents map[block.ID][]*block.Meta // of what is listed: the present blocks that name it among their Parents
 }
 
 // Retired is a block that answers no more queries.

@@ -213,6 +213,7 @@ func (w *world) poll(p *process) {
 		}
 		return
 	}
+	w.t.Logf("%s at %s has\n%s", p.name, w.clock.now.Format(time.TimeOnly), describeList(p.poller.List(), w.clock.now))
 	w.checkView(p, must, true, gone)
 }
 
@@ -222,7 +223,8 @@ func (w *world) reap(p *process) {
 		return
 	}
 	err := w.during(p, "reap", func() error {
-		_, err := Reap(w.t.Context(), w.bucket, list, ReapOptions{Now: w.clock.now, Grace: modelGrace, Abandoned: 3 * time.Hour, Concurrency: 1})
+		deleted, err := Reap(w.t.Context(), w.bucket, list, ReapOptions{Now: w.clock.now, Grace: modelGrace, Abandoned: 3 * time.Hour, Concurrency: 1})
+		w.t.Logf("deleted:%s", numbers(deleted))
 		return err
 	})
 	if err != nil && !errors.Is(err, errCrash) {
@@ -248,6 +250,7 @@ func (w *world) begin(parents ...block.ID) block.ID {
 		b.atoms[w.next] = true
 	}
 	w.blocks[m.ID] = b
+	w.t.Logf("begun:%s of%s", numbers([]block.ID{m.ID}), numbers(parents))
 	w.bucket.begin(m.ID)
 	return m.ID
 }
@@ -260,6 +263,7 @@ func (w *world) finish(id block.ID) {
 	}
 	w.bucket.set(metaName(id), content)
 	b.finished = true
+	w.t.Logf("finished:%s", numbers([]block.ID{id}))
 	w.checkStore("a block was finished")
 }
 

@@ -132,7 +132,7 @@ func (p *Poller) Drop(ids ...block.ID) {
 }
 
 // Poll finds out which blocks there are, and returns them and what has changed since the last poll or Add. With an error too the list is good: it is
-// the one before, or, if only the index can't be written, the new one.
+// the one before, or, if only the index can't be written or a block not be found, the new one.
 func (p *Poller) Poll(ctx context.Context) (*List, Diff, error) {
 	p.poll.Lock()
 	defer p.poll.Unlock()
@@ -191,6 +191,9 @@ func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 		})
 	}
 	list, diff := p.apply(&s, read, given, owner)
+	if err := unsure(&s, read); err != nil {
+		return list, diff, err // the next poll takes this index for new once more
+	}
 	p.remember(found)
 	p.applied = !s.listing || owner
 	if s.listing {
@@ -212,6 +215,16 @@ func someNewlyMissing(read map[block.ID]reading, prev *List, recent bool) bool {
 		}
 	}
 	return false
+}
+
+// unsure returns an error if it is not known whether a block that an index lacks is there. It is taken to be.
+func unsure(s *situation, read map[block.ID]reading) error {
+	for id, r := range read {
+		if !s.listing && r.err != nil && !r.missing() {
+			return fmt.Errorf("block %s, which the index does not know: %w", id, r.err)
+		}
+	}
+	return nil
 }
 
 // apply makes the next list, with what other methods have given meanwhile.

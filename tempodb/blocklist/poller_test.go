@@ -374,6 +374,33 @@ func TestWhatAProcessWritesItSeesAtOnceAndGoesOnSeeing(t *testing.T) {
 	mustAsk(t, bucket, "2 get") // the index, and the block that it lacks
 }
 
+func TestABlockThatCannotBeLookedForIsLookedForAgain(t *testing.T) {
+	bucket, c := newMemory(), &clock{epoch.Add(time.Hour)}
+	owner, reader := newPoller(t, bucket, c, true, "owner"), newPoller(t, bucket, c, false, "")
+	bucket.write(t, metasOf(0, 3)...)
+	mustPoll(t, owner)
+	mustPoll(t, reader)
+	for _, object := range []string{"meta.json", "data"} {
+		bucket.set(tenant+"/"+string(idOf(1))+"/"+object, nil)
+	}
+	mustPoll(t, owner)
+	down := errors.New("503")
+	bucket.before = func(_, name string) error {
+		if name == metaName(idOf(1)) {
+			return down
+		}
+		return nil
+	}
+	list, _, err := reader.Poll(t.Context())
+	if !errors.Is(err, down) {
+		t.Fatal(err)
+	}
+	mustLive(t, list, 0, 1, 2)
+	bucket.before = nil
+	list, _ = mustPoll(t, reader)
+	mustLive(t, list, 0, 2)
+}
+
 func TestRunPollsUntilItsContextIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bucket := newMemory()

@@ -180,9 +180,17 @@ func (s *situation) fromIndex(l *List, read map[block.ID]reading) {
 // retire decides which of the blocks that are there answer no more.
 func (s *situation) retire(l *List) {
 	l.parents = make(map[block.ID][]*block.Meta)
+	others := make(map[block.ID]bool)
+	for _, d := range l.Damaged {
+		others[d.ID] = true
+	}
+	for _, u := range l.Unfinished {
+		others[u.ID] = true
+	}
 	for _, m := range l.present {
 		for _, parent := range m.Parents {
-			if parent != m.ID {
+			// Most parents are long gone.
+			if parent != m.ID && (l.present[parent] != nil || others[parent]) {
 				l.parents[parent] = append(l.parents[parent], m)
 			}
 		}
