@@ -1,10 +1,8 @@
 package block
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -28,6 +26,10 @@ type Block struct {
 	summary part[page.Table]
 	filter  part[filter.Filter]
 	search  part[index.Object]
+	rebuilt rebuilding // data, if its directory is damaged
+
+	damage  damage
+	detours detours
 }
 
 // Open reads the meta.json of a block. If there is none there is no block: the error is
@@ -37,63 +39,61 @@ func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, code
 	if err != nil {
 		return nil, err
 	}
-	return &Block{meta: meta, codec: codec, open: openerOf(bucket, meta)}, nil
+	b := &Block{meta: meta, codec: codec, open: openerOf(bucket, meta)}
+	b.rebuilt.turn = make(chan struct{}, 1)
+	return b, nil
 }
 
 // Meta returns what the block is. It must not be changed.
 func (b *Block) Meta() *Meta { return b.meta }
 
-// Load opens all parts of the block, so that questions need not. Where that fails, the other
-// parts may still be asked.
+// Load opens all parts of the block, so that questions need not. Where that fails, it opens the others, and
+// they may be asked.
 func (b *Block) Load(ctx context.Context) error {
-	if _, err := b.dataTable(ctx); err != nil {
-		return err
-	}
-	if _, err := b.keyFilter(ctx); err != nil {
-		return err
-	}
-	if _, err := b.summaryTable(ctx); err != nil {
-		return err
-	}
-	_, err := b.searchObject(ctx)
-	return err
+	_, data := b.openData(ctx)
+	_, keys := b.keyFilter(ctx)
+	_, summary := b.summaryTable(ctx)
+	_, search := b.searchObject(ctx)
+	return errors.Join(data, keys, summary, search)
 }
 
-// Get appends the value of key to dst.
+// Get appends the value of key to dst. A damaged filter is done without, and a damaged directory made anew; if the page is damaged
+// that has the key, or may have it, the error is a *page.CorruptError.
 func (b *Block) Get(ctx context.Context, dst []byte, key [16]byte) (value []byte, found bool, err error) {
 	if !b.inRange(key) {
 		return dst, false, nil
 	}
-	f, err := b.keyFilter(ctx)
-	if err != nil {
+	maybe, err := b.mayHold(ctx, key)
+	if !maybe || err != nil {
 		return dst, false, err
 	}
-	maybe, err := f.MayContain(key)
-	if err != nil {
-		return dst, false, b.fail(err)
-	}
-	if !maybe {
-		return dst, false, nil
-	}
-	t, err := b.dataTable(ctx)
-	if err != nil {
-		return dst, false, err
-	}
-	value, found, err = t.Get(dst, key[:])
-	return value, found, b.fail(err)
-}
-
-// Scan calls fn with the keys from the first that is not less than from, in ascending order, and their
-// values, until fn returns false or an error, which Scan returns. The value is valid during the call.
-func (b *Block) Scan(ctx context.Context, from [16]byte, fn func(key [16]byte, value []byte) (more bool, err error)) error {
-	t, err := b.dataTable(ctx)
-	if err != nil {
+	value = dst
+	err = b.withData(ctx, func(t *page.Table) (err error) {
+		value, found, err = t.Get(dst, key[:])
 		return err
-	}
-	return b.scan(t, dataObject, from, fn)
+	})
+	return value, found, err
 }
 
-// Search returns the keys that q asks for, newest first.
+// mayHold asks the filter.
+func (b *Block) mayHold(ctx context.Context, key [16]byte) (bool, error) {
+	f, err := b.keyFilter(ctx)
+	if err == nil {
+		var maybe bool
+		if maybe, err = f.MayContain(key); err == nil {
+			return maybe, nil
+		}
+		err = b.fail(err)
+	}
+	if !page.IsCorrupt(err) {
+		return false, err
+	}
+	b.detours.filter.Add(1)
+	return true, nil
+}
+
+// Search returns the keys that q asks for, newest first. If what it needs of the search object is damaged, a *page.CorruptError, SearchByScan
+// answers.
 func (b *Block) Search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
 	o, err := b.searchObject(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (b *Block) Search(ctx context.Context, q *index.Query) ([]index.Hit, error)
 }
 
 // Terms calls fn with each value of field that begins with prefix, in ascending order, until fn returns false.
-// The value is valid during the call.
+// The value is valid during the call. Where the search object is damaged, TermsByScan answers.
 func (b *Block) Terms(ctx context.Context, field, prefix []byte, fn func(value []byte) (more bool)) error {
 	o, err := b.searchObject(ctx)
 	if err != nil {
@@ -114,7 +114,7 @@ func (b *Block) Terms(ctx context.Context, field, prefix []byte, fn func(value [
 }
 
 // Summary appends the summary of key's value to dst. The filter is not asked: who wants a summary knows
-// that the key is there.
+// that the key is there. Where it is damaged, the value tells.
 func (b *Block) Summary(ctx context.Context, dst []byte, key [16]byte) (summary []byte, found bool, err error) {
 	if !b.inRange(key) {
 		return dst, false, nil
@@ -133,37 +133,21 @@ func (b *Block) ScanSummaries(ctx context.Context, from [16]byte, fn func(key [1
 	if err != nil {
 		return err
 	}
-	return b.scan(t, summaryObject, from, fn)
-}
-
-func (b *Block) scan(t *page.Table, object string, from [16]byte, fn func([16]byte, []byte) (bool, error)) error {
-	var ours error // fn's errors are its own
-	err := t.Scan(from[:], func(key, value []byte) (bool, error) {
+	var theirs error
+	err = t.Scan(from[:], func(key, summary []byte) (more bool, err error) {
 		if len(key) != len(from) {
-			return false, &page.CorruptError{Object: b.objectName(object), What: "table", Reason: fmt.Sprintf("has a key of %d bytes", len(key))}
+			return false, b.oddKey(summaryObject, key)
 		}
-		more, err := fn([16]byte(key), value)
-		ours = err
-		return more, err
+		more, theirs = fn([16]byte(key), summary)
+		return more, theirs
 	})
-	if ours != nil {
-		return ours
+	if theirs != nil {
+		return theirs
 	}
 	return b.fail(err)
 }
 
-func (b *Block) inRange(key [16]byte) bool {
-	return bytes.Compare(key[:], b.meta.MinKey[:]) >= 0 && bytes.Compare(key[:], b.meta.MaxKey[:]) <= 0
-}
-
 func (b *Block) objectName(object string) string { return objectName(b.meta.Tenant, b.meta.ID, object) }
-
-func (b *Block) fail(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("block %s of tenant %s: %w", b.meta.ID, b.meta.Tenant, err)
-}
 
 // failSearch is fail for the search object, which does not say its name everywhere.
 func (b *Block) failSearch(err error) error {
@@ -180,16 +164,20 @@ type opener func(ctx context.Context, object string) io.ReaderAt
 
 func openerOf(bucket backend.Bucket, meta *Meta) opener {
 	return func(ctx context.Context, object string) io.ReaderAt {
-		return &reader{ctx: ctx, bucket: bucket, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object)}
+		return &reader{
+			ctx: ctx, bucket: bucket, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object),
+			missing: func(err error) error { return missing(ctx, bucket, meta.Tenant, meta.ID, object, err) },
+		}
 	}
 }
 
 // reader reads an object, while its context lasts.
 type reader struct {
-	ctx    context.Context
-	bucket backend.Bucket
-	name   string
-	salt   uint64
+	ctx     context.Context
+	bucket  backend.Bucket
+	name    string
+	salt    uint64
+	missing func(error) error // says what backend.ErrNotExist means
 }
 
 // ReadAt reads from the object.
@@ -197,7 +185,11 @@ func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.bucket.ReadAt(r.ctx, r.name, p, off)
+	n, err := r.bucket.ReadAt(r.ctx, r.name, p, off)
+	if err != nil && errors.Is(err, backend.ErrNotExist) {
+		err = r.missing(err)
+	}
+	return n, err
 }
 
 // Name returns the object's name; errors of the packages that read say it.
@@ -229,7 +221,20 @@ func (p *part[T]) get(open func() (*T, error)) (*T, error) {
 	return v, nil
 }
 
+// dataTable returns the table of data, with a new directory if the root of its own is damaged.
 func (b *Block) dataTable(ctx context.Context) (*page.Table, error) {
+	if b.rebuilt.done.Load() != nil {
+		return b.rebuiltTable(ctx)
+	}
+	t, err := b.openData(ctx)
+	if b.isDirectory(err) {
+		return b.rebuiltTable(ctx)
+	}
+	return t, err
+}
+
+// openData returns the table of data with its own directory.
+func (b *Block) openData(ctx context.Context) (*page.Table, error) {
 	data, dir := b.open(ctx, dataObject), b.open(ctx, indexObject)
 	t, err := b.data.get(func() (*page.Table, error) {
 		return page.OpenPacked(data, dir, b.meta.Data, packerOf(b.codec))

@@ -63,7 +63,7 @@ func (b *Block) verifyKeys(ctx context.Context) error {
 	corrupt := func(object, reason string, args ...any) error {
 		return b.fail(&page.CorruptError{Object: b.objectName(object), What: "object", Reason: fmt.Sprintf(reason, args...)})
 	}
-	data, err := b.dataTable(ctx)
+	data, err := b.openData(ctx)
 	if err != nil {
 		return err
 	}

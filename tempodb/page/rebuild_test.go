@@ -164,9 +164,14 @@ func TestDamageToAPageTakesThatPageOnly(t *testing.T) {
 				at := int64(i)
 				touched := func(e extent) bool { return e.begin <= at && at < e.end }
 				rebuilt(t, flipped(w.data, i), nil, size, p, extents, touched)
-				rebuilt(t, flipped(w.data, i), w.dir, size, p, extents, touched)
-				rebuilt(t, flipped(w.data, i), flipped(w.dir, i%len(w.dir)), size, p, extents, touched)
-				rebuilt(t, w.data[:i], nil, size, p, extents, func(e extent) bool { return e.end > at })
+				switch i % 4 {
+				case 0:
+					rebuilt(t, flipped(w.data, i), w.dir, size, p, extents, touched)
+				case 1:
+					rebuilt(t, flipped(w.data, i), flipped(w.dir, i%len(w.dir)), size, p, extents, touched)
+				case 2:
+					rebuilt(t, w.data[:i], nil, size, p, extents, func(e extent) bool { return e.end > at })
+				}
 			}
 		})
 	}
