@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 func TestBenchmark(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bench.json")
 	var out bytes.Buffer
-	o := options{Dir: t.TempDir(), Seed: 1, Traces: 300, Writers: 2, Lookups: 100, Searches: 2}
+	o := options{Dir: t.TempDir(), Seed: 1, Traces: 300, Writers: 2, Lookups: 100, Searches: 2, Growth: []int{1, 3}, BlockTraces: 50, CallSpans: 600}
 	if err := run(o, &out, file, false); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func (o *options) scattered() string { return o.store() + "-scattered" }
 
 // scatter writes the workload in small blocks.
 func scatter(o *options) (any, error) {
-	store, _, err := openStoreCut(o.scattered(), smallCut)
+	store, _, err := openStore(o.scattered(), storeOptions{CutBytes: smallCut})
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func compact(o *options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, _, err := openStore(o.scattered())
+	store, _, err := openStore(o.scattered(), storeOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/bench/workload"
 	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 	"github.com/jaeger-tempo/tempo/trace"
 )
 
@@ -40,7 +41,7 @@ func read(o *options) (any, error) {
 		return nil, err
 	}
 	begin := time.Now()
-	store, reads, err := openStore(o.store())
+	store, bucket, err := openStore(o.store(), storeOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func read(o *options) (any, error) {
 	if err := verify(ctx, reader, t.Traces); err != nil { // and warms up
 		return nil, err
 	}
-	if err := r.lookup(ctx, reader, reads, t.Traces); err != nil {
+	if err := r.lookup(ctx, reader, bucket, t.Traces); err != nil {
 		return nil, err
 	}
 	if err := r.search(ctx, reader, t, o.Searches); err != nil {
@@ -73,10 +74,10 @@ func verify(ctx context.Context, reader *readpath.Reader, traces []workload.Part
 	return nil
 }
 
-func (r *readResult) lookup(ctx context.Context, reader *readpath.Reader, c counted, traces []workload.Part) error {
+func (r *readResult) lookup(ctx context.Context, reader *readpath.Reader, c *instrument.Counted, traces []workload.Part) error {
 	rng := rand.New(rand.NewPCG(1, 2))
 	took := make([]time.Duration, 0, r.Lookups)
-	reads, size := c.reads.Load(), c.bytes.Load()
+	before := c.Counts()
 	for range r.Lookups {
 		id := traces[rng.IntN(len(traces))].TraceID
 		begin := time.Now()
@@ -86,8 +87,9 @@ func (r *readResult) lookup(ctx context.Context, reader *readpath.Reader, c coun
 			return fmt.Errorf("trace %x: %w", id, err)
 		}
 	}
-	r.ReadsPerLookup = float64(c.reads.Load()-reads) / float64(r.Lookups)
-	r.BytesPerLookup = float64(c.bytes.Load()-size) / float64(r.Lookups)
+	read := c.Counts().Since(before).Op(instrument.OpRead)
+	r.ReadsPerLookup = float64(read.Requests) / float64(r.Lookups)
+	r.BytesPerLookup = float64(read.Bytes) / float64(r.Lookups)
 	r.P50, r.P99 = percentile(took, 50), percentile(took, 99)
 	return nil
 }

@@ -18,6 +18,9 @@ type report struct {
 	Requests  int    `json:"requests"`
 	WireBytes int    `json:"wire_bytes"`
 	Rows      []row  `json:"rows"`
+	// Growth has what questions cost, by number of blocks.
+	BlockTraces int             `json:"block_traces,omitempty"`
+	Growth      []*growthResult `json:"growth,omitempty"`
 }
 
 // row is a line of the table.
@@ -47,7 +50,8 @@ func (r *report) add(name string, value float64, unit string, goal float64, how 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // fill makes the rows. Goals are those of the project for this workload.
-func (r *report) fill(o *options, w *writeResult, n *recentResult, d *readResult, c *compactResult) {
+func (r *report) fill(o *options, all *results) {
+	w, n, d, c := &all.write, &all.recent, &all.read, &all.compact
 	perSpan := func(v float64) float64 { return v / float64(r.Spans) }
 	r.add("CPU, OTLP in to settled", perSpan(float64(w.CPU.Nanoseconds())/1e3), "µs/span", 7,
 		"user+system time of the writing process, %d writers of OTLP requests (Writer.Write), fsync before each ack, then all cut into %d blocks", o.Writers, w.Blocks)
@@ -82,7 +86,24 @@ func (r *report) fill(o *options, w *writeResult, n *recentResult, d *readResult
 		r.add("compaction, speed", float64(c.Rows)/c.CPU.Seconds(), "spans/s", 0, "a core; %.2f s of wall time, %.1f B/span afterwards", c.Wall.Seconds(), perSpan(float64(c.Bytes)))
 		r.add("compaction, peak memory", float64(c.PeakMemory)/1e6, "MB", 0, "VmHWM of the compacting process")
 	}
+	for _, a := range all.acks {
+		r.acks(o, a)
+	}
+	r.Growth, r.BlockTraces = all.growth, o.BlockTraces
 	r.add("open, settled", ms(d.Open), "ms", 0, "from nothing to ready, in a new process")
+}
+
+func (r *report) acks(o *options, a *acksResult) {
+	perSecond := func(spans int, wall time.Duration) float64 { return float64(spans) / wall.Seconds() }
+	policy := "fsync " + a.Sync
+	r.add(policy+": OTLP", perSecond(a.OTLPSpans, a.OTLP), "spans/s", 0, "Writer.Write, %d writers, acknowledged; %d fsyncs", o.Writers, a.OTLPSyncs)
+	r.add("  a request alone, p50", ms(a.RequestAlone), "ms", 0, "one writer")
+	r.add(fmt.Sprintf("  Jaeger v1: gRPC, %d callers", callers), perSecond(a.Spans, a.Wall), "spans/s", 0,
+		"WriteSpan of plugin.Services, a call a span, on one TCP connection of this machine, client in the same process; %d spans, %d fsyncs", a.Spans, a.Syncs)
+	r.add("    a call, p50", ms(a.P50), "ms", 0, "until acknowledged")
+	r.add("    a call, p99", ms(a.P99), "ms", 0, "the same")
+	r.add(fmt.Sprintf("  Jaeger v1: gRPC, %d spans, one by one", batch), ms(a.Batch), "ms", 5000, "a caller that waits for each; Jaeger v1.76 gives a batch 5 s")
+	r.add("    a call, p50", ms(a.BatchP50), "ms", 0, "until acknowledged")
 }
 
 func (r *report) print(w io.Writer) {
@@ -97,6 +118,37 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%s %s\t%s\t%s\t%s\n", row.Name, number(row.Value), row.Unit, goal, row.verdict(), row.How)
 	}
 	_ = t.Flush() // to a terminal or a pipe: nothing to be done about an error
+	if len(r.Growth) > 0 {
+		r.printGrowth(w)
+	}
+}
+
+// printGrowth prints what questions cost in stores of more and more blocks; in brackets, how many times what they cost in the store before.
+func (r *report) printGrowth(w io.Writer) {
+	fmt.Fprintf(w, "\nGrowth: stores of blocks of %d traces each, cut in the order of time. Requests and bytes are those read from the bucket, a question.\n"+
+		"Warm: asked before. Cold: the first question to a store that was just opened; what it reads is in the page cache of the operating system.\n\n", r.BlockTraces)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "QUESTION\tBLOCKS\tP50 ms\t\tP99 ms\tREQUESTS\t\tKiB\t\tCOLD ms\t\tREQUESTS\t\tKiB\t")
+	for i, q := range r.Growth[0].Questions {
+		for at, g := range r.Growth {
+			name, prior := q.Name, &g.Questions[i]
+			if at > 0 {
+				name, prior = "", &r.Growth[at-1].Questions[i]
+			}
+			q := &g.Questions[i]
+			cell := func(now, before float64) string {
+				if at == 0 || before == 0 {
+					return number(now) + "\t"
+				}
+				return number(now) + "\t(×" + number(now/before) + ")"
+			}
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, g.Blocks,
+				cell(ms(q.Warm.P50), ms(prior.Warm.P50)), number(ms(q.Warm.P99)),
+				cell(q.Warm.Requests, prior.Warm.Requests), cell(q.Warm.Bytes/1024, prior.Warm.Bytes/1024),
+				cell(ms(q.Cold.P50), ms(prior.Cold.P50)), cell(q.Cold.Requests, prior.Cold.Requests), cell(q.Cold.Bytes/1024, prior.Cold.Bytes/1024))
+		}
+	}
+	_ = t.Flush()
 }
 
 // number writes three significant digits or all before the point.

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/jaeger-tempo/tempo/bench/workload"
 )
@@ -22,8 +26,9 @@ type totals struct{ spans, requests, bytes int }
 
 // truth is what the phases need to know of the workload's truth.
 type truth struct {
-	Traces  []workload.Part
-	Answers [][]workload.Hit // by query, the newest limit only
+	Traces     []workload.Part
+	Answers    [][]workload.Hit // by query, the newest limit only
+	Operations map[string]map[string]int
 }
 
 // limit is the number of traces that a search asks for.
@@ -54,15 +59,19 @@ func generate(o *options, w *workload.Workload) (sum totals, err error) {
 		sum.requests++
 		sum.bytes += len(r.Data)
 	}
-	t := truth{Traces: w.Truth().Traces}
-	for _, a := range w.Truth().Answers {
+	return sum, errors.Join(out.Flush(), writeTruth(o, w.Truth()))
+}
+
+func writeTruth(o *options, of *workload.Truth) error {
+	t := truth{Traces: of.Traces, Operations: of.Operations}
+	for _, a := range of.Answers {
 		t.Answers = append(t.Answers, a[:min(len(a), limit)])
 	}
 	text, err := json.Marshal(t)
 	if err != nil {
-		return sum, err
+		return err
 	}
-	return sum, errors.Join(out.Flush(), os.WriteFile(o.truth(), text, 0o644))
+	return os.WriteFile(o.truth(), text, 0o644)
 }
 
 func readTruth(o *options) (*truth, error) {
@@ -104,5 +113,43 @@ func (f *frame) read(r io.Reader) error {
 		})
 	}
 	f.data = f.buf[parts:]
+	return nil
+}
+
+// errEnough ends eachRequest without an error.
+var errEnough = errors.New("enough")
+
+// eachRequest calls fn with the requests of the file, so many at a time, until there are no more or fn returns an error.
+func eachRequest(o *options, atOnce int, fn func(context.Context, *frame) error) error {
+	f, err := os.Open(o.requests())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<20)
+	var mu sync.Mutex // of in
+	group, ctx := errgroup.WithContext(context.Background())
+	for range atOnce {
+		group.Go(func() error {
+			var f frame
+			for {
+				mu.Lock()
+				err := f.read(in)
+				mu.Unlock()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err == nil {
+					err = fn(ctx, &f)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := group.Wait(); !errors.Is(err, errEnough) {
+		return err
+	}
 	return nil
 }

@@ -6,13 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/jaeger-tempo/tempo/config"
-	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 	"github.com/jaeger-tempo/tempo/tracedb"
@@ -20,42 +19,35 @@ import (
 
 const tenant = "bench"
 
-// counted is a bucket that counts its reads.
-type counted struct {
-	backend.Bucket
-	reads, bytes *atomic.Int64
+// storeOptions say how a store differs from the product's defaults.
+type storeOptions struct {
+	CutBytes int64 // 0: the default
+	Sync     wal.Sync
 }
 
-func (c counted) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
-	c.reads.Add(1)
-	c.bytes.Add(int64(len(p)))
-	return c.Bucket.ReadAt(ctx, name, p, off)
-}
-
-// openStore opens a store with the product's defaults.
-func openStore(dir string) (*tracedb.Store, counted, error) {
-	return openStoreCut(dir, config.Default(os.LookupEnv).Cut.Bytes)
-}
-
-// openStoreCut opens a store that cuts blocks of another size.
-func openStoreCut(dir string, cutBytes int64) (*tracedb.Store, counted, error) {
+// openStore opens a store, whose requests to its bucket are counted.
+func openStore(dir string, o storeOptions) (*tracedb.Store, *instrument.Counted, error) {
 	c := config.Default(os.LookupEnv)
+	if o.CutBytes == 0 {
+		o.CutBytes = c.Cut.Bytes
+	}
 	bucket, err := local.New(filepath.Join(dir, "blocks"))
 	if err != nil {
-		return nil, counted{}, err
+		return nil, nil, err
 	}
-	reads := counted{bucket, new(atomic.Int64), new(atomic.Int64)}
+	counted := instrument.Count(bucket, instrument.CountOptions{})
 	s, err := tracedb.Open(context.Background(), tracedb.Options{
-		Dir:      filepath.Join(dir, "log"),
-		Bucket:   reads,
-		Sync:     wal.SyncAlways,
-		CutBytes: cutBytes,
-		CutAge:   c.Cut.Age,
+		Dir:       filepath.Join(dir, "log"),
+		Bucket:    counted,
+		Sync:      o.Sync,
+		SyncEvery: c.WAL.SyncInterval,
+		CutBytes:  o.CutBytes,
+		CutAge:    c.Cut.Age,
 		// Compaction is a phase of its own.
 		NoCompaction: true,
 		Logger:       slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
-	return s, reads, err
+	return s, counted, err
 }
 
 // hasSpans checks that an answer, OTLP TracesData, has as many spans as were sent.

@@ -9,10 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/tempodb"
@@ -34,7 +31,7 @@ type writeResult struct {
 }
 
 func write(o *options) (any, error) {
-	store, _, err := openStore(o.store())
+	store, _, err := openStore(o.store(), storeOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -79,34 +76,7 @@ func write(o *options) (any, error) {
 
 // sendAll writes all requests, several at a time.
 func sendAll(o *options, writer *writepath.Writer) error {
-	f, err := os.Open(o.requests())
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<20)
-	var mu sync.Mutex // of in
-	group, ctx := errgroup.WithContext(context.Background())
-	for range o.Writers {
-		group.Go(func() error {
-			var f frame
-			for {
-				mu.Lock()
-				err := f.read(in)
-				mu.Unlock()
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err == nil {
-					err = send(ctx, writer, f.data)
-				}
-				if err != nil {
-					return err
-				}
-			}
-		})
-	}
-	return group.Wait()
+	return eachRequest(o, o.Writers, func(ctx context.Context, f *frame) error { return send(ctx, writer, f.data) })
 }
 
 func now() (time.Time, time.Duration, error) {
@@ -149,7 +119,7 @@ type recentResult struct {
 const lookEvery = 2
 
 func recent(o *options) (any, error) {
-	store, _, err := openStore(o.store() + "-recent")
+	store, _, err := openStore(o.store()+"-recent", storeOptions{})
 	if err != nil {
 		return nil, err
 	}
