@@ -15,6 +15,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/page"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
 
@@ -48,7 +49,8 @@ type DB struct {
 
 // Open opens a database, or creates it. It opens all blocks, replays what of the log is in none of them, and then serves.
 //
-// A damaged block is set aside: the rest is served, and Stats tells. A damaged part of the log is kept aside by the log.
+// A damaged block is set aside: the rest is served, and Stats tells. A damaged part of the log is kept aside by the log. A store that can't be read
+// makes Open fail.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	o = o.withDefaults()
 	if o.Dir == "" || o.Bucket == nil || o.Name == "" || o.Codec == nil {
@@ -132,6 +134,11 @@ func (db *DB) openBlocks(ctx context.Context) ([]*block.Block, error) {
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
+			}
+			var corrupt *page.CorruptError
+			if !errors.As(err, &corrupt) {
+				// The store failed, which may pass: without the block, what is in it would seem never to have been.
+				return nil, err
 			}
 			db.damaged = append(db.damaged, err)
 			db.opts.Logger.Error("block can't be opened and is left out of answers", "database", db.opts.Name, "block", id, "error", err)
