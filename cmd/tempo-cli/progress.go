@@ -46,7 +46,7 @@ func bar(what string, done float64, words string, since time.Duration) string {
 	const cells = 24
 	full := int(done * cells)
 	left := ""
-	if done > 0.02 && since > 2*time.Second {
+	if done > 0.02 && since > 2*time.Second && since < 1000*time.Hour {
 		left = "  " + formatAge(time.Duration(float64(since)*(1-done)/done)) + " left"
 	}
 	return cut(fmt.Sprintf("%s [%s%s] %3.0f%%  %s%s", what, strings.Repeat("█", full), strings.Repeat("·", cells-full), 100*done, words, left), width-1)

@@ -176,7 +176,7 @@ func parseAgo(text string) (time.Duration, error) {
 func parseSize(text string) (int64, error) {
 	digits := strings.TrimRight(text, "KMGTPEiB")
 	n, err := strconv.ParseFloat(digits, 64)
-	if err != nil || n < 0 {
+	if err != nil || math.IsNaN(n) || n < 0 {
 		return 0, fmt.Errorf("%q is no size: write 10GiB, 500MB or 1024", text)
 	}
 	unit := text[len(digits):]

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func formatCount(n int64) string {
 // formatAge writes a time span in the two largest of its units.
 func formatAge(d time.Duration) string {
 	if d < 0 {
-		return "-" + formatAge(-d)
+		return "-" + formatAge(-max(d, -math.MaxInt64))
 	}
 	switch s := int64(d / time.Second); {
 	case s < 60:
@@ -142,6 +143,8 @@ func formatAge(d time.Duration) string {
 // formatDuration writes a span's duration in three or four digits.
 func formatDuration(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "0s"
 	case d < time.Microsecond:
 		return fmt.Sprintf("%dns", d)
 	case d < time.Millisecond:
@@ -158,12 +161,3 @@ func formatDuration(d time.Duration) string {
 func utc(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }
 
 const clock = "2006-01-02 15:04:05"
-
-// formatRange writes the range of two times in UTC, the date of the second only where it differs.
-func formatRange(from, to int64) string {
-	a, b := utc(from), utc(to)
-	if a.Format(time.DateOnly) == b.Format(time.DateOnly) {
-		return a.Format("01-02 15:04:05") + " … " + b.Format("15:04:05")
-	}
-	return a.Format("01-02 15:04:05") + " … " + b.Format("01-02 15:04")
-}

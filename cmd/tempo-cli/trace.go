@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -176,7 +176,10 @@ func printTree(w io.Writer, id trace.ID, data []byte) error {
 	t := tree{w: w, begin: begin, seen: make(map[*node]bool)}
 	for _, n := range roots {
 		note := ""
-		if len(n.span.ParentSpanId) > 0 {
+		switch {
+		case byID[string(n.span.ParentSpanId)] == n:
+			note = "  (its own parent)"
+		case len(n.span.ParentSpanId) > 0:
 			note = fmt.Sprintf("  (parent %x is not stored)", n.span.ParentSpanId)
 		}
 		t.print(n, "", "", note)
@@ -195,8 +198,8 @@ type tree struct {
 	seen  map[*node]bool
 }
 
-// deepest is the depth to which the lines still say more than that they are deep.
-const deepest = 24
+// deepest is the depth to which lines are indented: below, what remains of a line would say nothing.
+const deepest = 14
 
 func (t *tree) print(n *node, first, rest, note string) {
 	if t.seen[n] {
@@ -216,11 +219,11 @@ func (t *tree) print(n *node, first, rest, note string) {
 	}
 	after := "+" + formatDuration(time.Duration(s.StartTimeUnixNano-t.begin))
 	fmt.Fprintf(t.w, "%10s %9s  %s\n", after, formatDuration(time.Duration(s.EndTimeUnixNano-s.StartTimeUnixNano)), cut(text+note, width-22))
-	deep := strings.Count(rest, " ")/3 >= deepest
+	deep := utf8.RuneCountInString(rest) >= 3*deepest
 	for i, child := range n.children {
 		switch {
 		case deep:
-			t.print(child, rest, rest, "")
+			t.print(child, rest+"… ", rest, "")
 		case i == len(n.children)-1:
 			t.print(child, rest+"└─ ", rest+"   ", "")
 		default:
