@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
@@ -26,16 +27,24 @@ func (s *queries) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) 
 func (s *queries) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, error) {
 	var missing partial
 	var values [][]byte
-	for _, b := range v.blocks {
-		value, found, err := b.Get(ctx, nil, key)
-		if err != nil {
-			if ctx.Err() != nil {
-				return dst, ctx.Err()
-			}
-			missing.add(err)
-		}
-		if found && err == nil {
-			values = append(values, value)
+	blocks := v.mayHold(key)
+	answers := make([]struct {
+		value []byte
+		found bool
+		err   error
+	}, len(blocks))
+	inParallel(len(blocks), func(i int) {
+		a := &answers[i]
+		a.value, a.found, a.err = blocks[i].Get(ctx, nil, key)
+	})
+	for _, a := range answers {
+		switch {
+		case a.err != nil && ctx.Err() != nil:
+			return dst, ctx.Err()
+		case a.err != nil:
+			missing.add(a.err)
+		case a.found:
+			values = append(values, a.value)
 		}
 	}
 	inBlocks := len(values)
@@ -61,6 +70,17 @@ func (s *queries) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte
 	return dst, missing.err()
 }
 
+// mayHold returns the blocks that are not known to hold nothing of key.
+func (v *view) mayHold(key Key) []*block.Block {
+	var blocks []*block.Block
+	for _, b := range v.blocks {
+		if !b.Excludes(key) {
+			blocks = append(blocks, b)
+		}
+	}
+	return blocks
+}
+
 // Search returns the keys that q asks for, newest first; each part of the database is asked only where it may add to the answer. What could be
 // read comes with a *PartialError.
 func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
@@ -82,23 +102,32 @@ func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, erro
 	slices.SortFunc(blocks, func(a, b *block.Block) int {
 		return -cmpInt64(a.Meta().MaxStart, b.Meta().MaxStart)
 	})
-	for _, b := range blocks {
-		m := b.Meta()
-		if m.Rows == 0 || !q.Start.Overlaps(index.Range{Min: m.MinStart, Max: m.MaxStart}) {
-			continue
-		}
-		if q.Limit > 0 && len(hits) == q.Limit && hits[q.Limit-1].Start > m.MaxStart {
-			break // what follows is older still
-		}
-		more, err := b.Search(ctx, q)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
+	// The newest block alone is often enough. While it is not, twice as many are asked at once.
+	for width := 1; len(blocks) > 0; width = min(2*width, atOnce) {
+		var round []*block.Block
+		for ; len(blocks) > 0 && len(round) < width; blocks = blocks[1:] {
+			m := blocks[0].Meta()
+			if q.Limit > 0 && len(hits) == q.Limit && hits[q.Limit-1].Start > m.MaxStart {
+				blocks = nil // what follows is older still
+				break
 			}
-			missing.add(err)
-			continue
+			if m.Rows > 0 && q.Start.Overlaps(index.Range{Min: m.MinStart, Max: m.MaxStart}) {
+				round = append(round, blocks[0])
+			}
 		}
-		hits = index.MergeHits(q.Limit, hits, more)
+		lists := make([][]index.Hit, len(round), len(round)+1)
+		errs := make([]error, len(round))
+		inParallel(len(round), func(i int) { lists[i], errs[i] = round[i].Search(ctx, q) })
+		for i, err := range errs {
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				missing.add(err)
+				lists[i] = nil
+			}
+		}
+		hits = index.MergeHits(q.Limit, append(lists, hits)...)
 	}
 	return hits, missing.err()
 }
@@ -122,8 +151,11 @@ func (s *queries) Terms(ctx context.Context, field, prefix []byte) ([]string, er
 	}
 	defer v.release()
 	var missing partial
+	var mu sync.Mutex // of seen
 	seen := make(map[string]struct{})
 	note := func(value []byte) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		if _, again := seen[string(value)]; !again {
 			seen[string(value)] = struct{}{}
 		}
@@ -132,8 +164,10 @@ func (s *queries) Terms(ctx context.Context, field, prefix []byte) ([]string, er
 	for _, h := range v.heads {
 		h.terms(field, prefix, note)
 	}
-	for _, b := range v.blocks {
-		if err := b.Terms(ctx, field, prefix, note); err != nil {
+	errs := make([]error, len(v.blocks))
+	inParallel(len(v.blocks), func(i int) { errs[i] = v.blocks[i].Terms(ctx, field, prefix, note) })
+	for _, err := range errs {
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -155,30 +189,40 @@ func (s *queries) Summary(ctx context.Context, dst []byte, key Key) ([]byte, err
 		return dst, err
 	}
 	defer v.release()
-	recent := slices.ContainsFunc(v.heads, func(h *head) bool { return h.contains(key) })
-	found := 0
-	var summary []byte
-	if !recent {
-		for _, b := range v.blocks {
-			more, known, err := b.Summary(ctx, summary[:0], key)
-			if err != nil {
-				found = 0 // the value tells, and says what is missing
-				break
+	if !slices.ContainsFunc(v.heads, func(h *head) bool { return h.contains(key) }) {
+		if in := s.holder(ctx, v, key); in != nil {
+			summary, found, err := in.Summary(ctx, dst, key)
+			if found && err == nil {
+				return summary, nil
 			}
-			if known {
-				summary = more
-				found++
-			}
+			// The value tells, and says what is missing.
 		}
-	}
-	if found == 1 {
-		return append(dst, summary...), nil
 	}
 	value, err := s.get(ctx, v, nil, key)
 	if err != nil {
 		return dst, err
 	}
 	return s.codec.Summarize(dst, value)
+}
+
+// holder returns the block that has all of key if it is in any; nil if several may hold some of it.
+func (s *queries) holder(ctx context.Context, v *view, key Key) *block.Block {
+	blocks := v.mayHold(key)
+	may := make([]bool, len(blocks))
+	inParallel(len(blocks), func(i int) {
+		maybe, err := blocks[i].MayContain(ctx, key)
+		may[i] = maybe || err != nil
+	})
+	var one *block.Block
+	for i, b := range blocks {
+		if may[i] && one != nil {
+			return nil
+		}
+		if may[i] {
+			one = b
+		}
+	}
+	return one
 }
 
 // EachSummary calls fn with the summary of every key that has a row whose start lies in starts, in ascending order of keys, until fn returns an error,
@@ -210,51 +254,48 @@ func (s *queries) EachSummary(ctx context.Context, starts index.Range, fn func(k
 			return nil
 		}))
 	}
-	for _, b := range v.blocks {
+	ofBlocks := make([]*cursor, len(v.blocks))
+	errs := make([]error, len(v.blocks))
+	inParallel(len(v.blocks), func(i int) {
+		b := v.blocks[i]
 		m := b.Meta()
 		wanted, err := keysWithin(starts, index.Range{Min: m.MinStart, Max: m.MaxStart}, func(q *index.Query) ([]index.Hit, error) { return b.Search(ctx, q) })
-		if err != nil {
-			missing.add(err)
-			continue
+		if errs[i] = err; err != nil {
+			return
 		}
-		sources = append(sources, newCursor(wanted, func(yield func(Key, []byte) bool) error {
+		ofBlocks[i] = newCursor(wanted, func(yield func(Key, []byte) bool) error {
 			return b.ScanSummaries(ctx, Key{}, func(key Key, summary []byte) (bool, error) { return yield(key, summary), nil })
-		}))
-	}
-	var summary []byte
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
+		})
+	})
+	for i, c := range ofBlocks {
+		if c != nil {
+			sources = append(sources, c)
 		}
+		if errs[i] != nil {
+			missing.add(errs[i])
+		}
+	}
+	batch := summaryBatch{s: s, v: v, missing: &missing, fn: fn}
+	for {
 		key, from := least(sources)
 		if len(from) == 0 {
 			break
 		}
-		wanted := slices.ContainsFunc(from, func(c *cursor) bool { return c.wanted == nil || c.wanted[key] })
-		if wanted {
-			summary = summary[:0]
-			if len(from) == 1 && from[0].summary != nil {
-				summary = append(summary, from[0].summary...)
-			} else {
-				value, err := s.get(ctx, v, nil, key)
-				if err != nil {
-					missing.add(err)
-				}
-				if len(value) > 0 {
-					if summary, err = s.codec.Summarize(summary, value); err != nil {
-						return err
-					}
-				}
+		if slices.ContainsFunc(from, func(c *cursor) bool { return c.wanted == nil || c.wanted[key] }) {
+			var summary []byte
+			if len(from) == 1 {
+				summary = from[0].summary
 			}
-			if len(summary) > 0 {
-				if err := fn(key, summary); err != nil {
-					return err
-				}
+			if err := batch.add(ctx, key, summary); err != nil {
+				return err
 			}
 		}
 		for _, c := range from {
 			c.next()
 		}
+	}
+	if err := batch.flush(ctx); err != nil {
+		return err
 	}
 	for _, c := range sources {
 		if c.err != nil {
