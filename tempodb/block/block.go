@@ -39,9 +39,13 @@ func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, code
 	if err != nil {
 		return nil, err
 	}
+	return newBlock(bucket, meta, codec), nil
+}
+
+func newBlock(bucket backend.Bucket, meta *Meta, codec Codec) *Block {
 	b := &Block{meta: meta, codec: codec, open: openerOf(bucket, meta)}
 	b.rebuilt.turn = make(chan struct{}, 1)
-	return b, nil
+	return b
 }
 
 // Meta returns what the block is. It must not be changed.

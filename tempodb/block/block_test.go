@@ -99,7 +99,14 @@ func write(t testing.TB, bucket backend.Bucket, entries []entry, o WriterOptions
 	return m
 }
 
-func mustOpen(t testing.TB, bucket backend.Bucket, id ID) *Block {
+// tb is what tests and property tests have in common.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func mustOpen(t tb, bucket backend.Bucket, id ID) *Block {
 	t.Helper()
 	b, err := Open(ctx, bucket, tenant, id, lines{})
 	if err != nil {
@@ -282,94 +289,6 @@ func TestOpenReadsOnlyMeta(t *testing.T) {
 	}
 }
 
-// answers asks a block everything, and fails the test at a wrong answer.
-func answers(t *testing.T, bucket backend.Bucket, id ID, entries []entry) (damage []error) {
-	t.Helper()
-	failed := func(err error) bool {
-		t.Helper()
-		if err != nil {
-			if !page.IsCorrupt(err) {
-				t.Fatalf("%v is not a *page.CorruptError", err)
-			}
-			damage = append(damage, err)
-		}
-		return err != nil
-	}
-	b, err := Open(ctx, bucket, tenant, id, lines{})
-	if failed(err) {
-		return damage
-	}
-	for _, e := range entries {
-		if value, found, err := b.Get(ctx, nil, e.key); !failed(err) && (!found || !bytes.Equal(value, e.value)) {
-			t.Fatalf("get %x: %q, %v", e.key, value, found)
-		}
-		if s, found, err := b.Summary(ctx, nil, e.key); !failed(err) && (!found || string(s) != summaryOf(e.value)) {
-			t.Fatalf("summary of %x: %q, %v", e.key, s, found)
-		}
-	}
-	n := 0
-	err = b.Scan(ctx, [16]byte{}, func(key [16]byte, value []byte) (bool, error) {
-		if key != entries[n].key || !bytes.Equal(value, entries[n].value) {
-			t.Fatalf("scan: %x", key)
-		}
-		n++
-		return true, nil
-	})
-	if !failed(err) && n != len(entries) {
-		t.Fatalf("scan: %d keys", n)
-	}
-	for _, term := range []string{"", "t0", "t3", "none"} {
-		var where *index.Expr
-		if term != "" {
-			where = index.Equal([]byte("term"), []byte(term))
-		}
-		if hits, err := b.Search(ctx, everything(where, 0)); !failed(err) && !slices.Equal(hits, wantHits(entries, term, 0)) {
-			t.Fatalf("search for %q: %d hits", term, len(hits))
-		}
-	}
-	if err := b.Verify(ctx); !failed(err) && len(damage) > 0 {
-		t.Fatalf("Verify finds nothing, but: %v", damage[0])
-	}
-	return damage
-}
-
-// Whatever byte of whatever object changes or is cut off: every answer is right, or names what is damaged.
-func TestNoFlippedByteGivesAWrongAnswer(t *testing.T) {
-	bucket := newMemory()
-	entries := randomEntries(rand.New(rand.NewPCG(5, 6)), 8, 150)
-	m := write(t, bucket, entries, WriterOptions{PageBytes: 100})
-	if damage := answers(t, bucket, m.ID, entries); len(damage) > 0 {
-		t.Fatal(damage)
-	}
-	for name, whole := range bucket.objects {
-		unnoticed := 0
-		for i := range whole {
-			damages := [][]byte{flipped(whole, i)}
-			if i%16 == 0 || i == len(whole)-1 {
-				damages = append(damages, whole[:i])
-			}
-			for _, damaged := range damages {
-				c := bucket.clone()
-				c.objects[name] = damaged
-				damage := answers(t, c, m.ID, entries)
-				if len(damage) == 0 {
-					unnoticed++
-				}
-				for _, err := range damage {
-					var corrupt *page.CorruptError
-					if errors.As(err, &corrupt); corrupt.Object == "" || corrupt.What == "" {
-						t.Fatalf("%s, byte %d: %v does not say where", name, i, err)
-					}
-				}
-			}
-		}
-		// Of meta.json, white space and the letter case of names may change.
-		if unnoticed > 0 && name != objectName(tenant, m.ID, metaObject) {
-			t.Errorf("%s: %d changes were not noticed by anybody", name, unnoticed)
-		}
-	}
-}
-
 func flipped(b []byte, i int) []byte {
 	b = bytes.Clone(b)
 	b[i] ^= byte(1 << (i % 8))
@@ -409,21 +328,6 @@ func TestVerifyComparesObjectsWithMeta(t *testing.T) {
 	changed.objects[data] = append(bytes.Clone(changed.objects[data]), 0)
 	if err := mustOpen(t, changed, m.ID).Verify(ctx); !page.IsCorrupt(err) {
 		t.Errorf("data is longer: %v", err)
-	}
-}
-
-func TestDamageToOneObjectLeavesTheOthersAnswering(t *testing.T) {
-	bucket := newMemory()
-	entries := randomEntries(rand.New(rand.NewPCG(5, 6)), 20, 50)
-	m := write(t, bucket, entries, WriterOptions{})
-	search := objectName(tenant, m.ID, searchObject)
-	bucket.objects[search] = make([]byte, len(bucket.objects[search]))
-	b := mustOpen(t, bucket, m.ID)
-	if _, err := b.Search(ctx, everything(nil, 0)); !page.IsCorrupt(err) {
-		t.Fatalf("search: %v", err)
-	}
-	if value, found, err := b.Get(ctx, nil, entries[3].key); err != nil || !found || !bytes.Equal(value, entries[3].value) {
-		t.Fatalf("get: %v, %v", found, err)
 	}
 }
 

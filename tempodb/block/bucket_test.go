@@ -20,6 +20,7 @@ type memory struct {
 	objects map[string][]byte
 	reads   map[string]int        // by the last part of the name
 	fail    func(do string) error // asked with "create data", "write data", "commit data", "delete data"
+	late    bool                  // commits and deletions that fail are done all the same
 }
 
 func newMemory() *memory {
@@ -91,13 +92,14 @@ func (m *memory) List(_ context.Context, dir string, fn func(string) error) erro
 }
 
 func (m *memory) Delete(_ context.Context, name string) error {
-	if err := m.fail("delete " + path.Base(name)); err != nil {
+	err := m.fail("delete " + path.Base(name))
+	if err != nil && !m.late {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.objects, name)
-	return nil
+	return err
 }
 
 type memoryWriter struct {
@@ -119,13 +121,14 @@ func (w *memoryWriter) Commit() error {
 		panic("object is ended twice: " + w.name)
 	}
 	w.done = true
-	if err := w.m.fail("commit " + path.Base(w.name)); err != nil {
+	err := w.m.fail("commit " + path.Base(w.name))
+	if err != nil && !w.m.late {
 		return err
 	}
 	w.m.mu.Lock()
 	defer w.m.mu.Unlock()
 	w.m.objects[w.name] = bytes.Clone(w.buf.Bytes())
-	return nil
+	return err
 }
 
 func (w *memoryWriter) Abort() { w.done = true }

@@ -39,10 +39,13 @@ func (id ID) Time() time.Time {
 const maxTenant = 150
 
 // CheckTenant returns an error if tenant can't be the name of a folder in every object store: it may have up to
-// 150 letters and digits of ASCII and any of !-_.~*'() and must not begin with a dot.
+// 150 letters and digits of ASCII and any of !-_.~*'() and must not begin with a dot. QuarantineFolder is none.
 func CheckTenant(tenant string) error {
 	if tenant == "" || len(tenant) > maxTenant || tenant[0] == '.' {
 		return fmt.Errorf("tenant %.40q must have 1 to %d characters and not begin with a dot", tenant, maxTenant)
+	}
+	if tenant == QuarantineFolder {
+		return fmt.Errorf("%q is no tenant: it is the folder of bad blocks", tenant)
 	}
 	for _, c := range []byte(tenant) {
 		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'

@@ -152,7 +152,7 @@ func ParseMeta(b []byte) (*Meta, error) {
 		return nil, err
 	}
 	if version.Version != Version {
-		return nil, fmt.Errorf("format version %d; this program reads version %d", version.Version, Version)
+		return nil, fmt.Errorf("format version %d; this program reads version %d: %w", version.Version, Version, ErrNewer)
 	}
 	m := new(Meta)
 	if err := strictly(block.Bytes(), m); err != nil {
@@ -211,10 +211,10 @@ func (m *Meta) check() error {
 }
 
 // ReadMeta reads and checks the meta.json of a block. If there is none there is no block: the error is
-// backend.ErrNotExist. Damage is a *page.CorruptError.
+// backend.ErrNotExist. Damage is a *page.CorruptError; a format that is not known here, ErrNewer.
 func ReadMeta(ctx context.Context, bucket backend.Bucket, tenant string, id ID) (*Meta, error) {
 	name := objectName(tenant, id, metaObject)
-	content, err := readWhole(ctx, bucket, name)
+	content, err := readWhole(ctx, bucket, name, MaxMeta)
 	if err != nil {
 		return nil, fmt.Errorf("block %s of tenant %s: %w", id, tenant, err)
 	}
@@ -222,14 +222,17 @@ func ReadMeta(ctx context.Context, bucket backend.Bucket, tenant string, id ID) 
 	if err == nil && (m.Tenant != tenant || m.ID != id) {
 		err = fmt.Errorf("describes block %s of tenant %s", m.ID, m.Tenant)
 	}
+	if errors.Is(err, ErrNewer) {
+		return nil, fmt.Errorf("object %s: %w", name, err)
+	}
 	if err != nil {
 		return nil, &page.CorruptError{Object: name, What: "description of a block", Reason: err.Error()}
 	}
 	return m, nil
 }
 
-// readWhole reads an object of at most MaxMeta bytes, most often with one request.
-func readWhole(ctx context.Context, bucket backend.Bucket, name string) ([]byte, error) {
+// readWhole reads an object of at most limit bytes, most often with one request. Of a longer one it reads some more than that.
+func readWhole(ctx context.Context, bucket backend.Bucket, name string, limit int) ([]byte, error) {
 	content := make([]byte, 0, 16<<10)
 	for {
 		n, err := bucket.ReadAt(ctx, name, content[len(content):cap(content)], int64(len(content)))
@@ -240,8 +243,8 @@ func readWhole(ctx context.Context, bucket backend.Bucket, name string) ([]byte,
 		if err != nil {
 			return nil, err
 		}
-		if len(content) > MaxMeta {
-			return content, nil // ParseMeta refuses it
+		if len(content) > limit {
+			return content, nil // the caller refuses it
 		}
 		content = append(make([]byte, 0, 4*cap(content)), content...)
 	}
