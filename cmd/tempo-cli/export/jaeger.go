@@ -38,7 +38,9 @@ func Jaeger(data []byte) (*ui.Trace, error) {
 		}
 		span := uiSpan(s)
 		span.ProcessID = id
-		t.TraceID = span.TraceID
+		if t.TraceID == "" {
+			t.TraceID = span.TraceID
+		}
 		t.Spans = append(t.Spans, span)
 		return nil
 	})
@@ -109,7 +111,7 @@ func uiTags(tags []model.KeyValue) []ui.KeyValue {
 		case model.ValueType_FLOAT64:
 			all[i].Type, all[i].Value = ui.Float64Type, json.RawMessage(appendFloat(nil, kv.Float64()))
 		case model.ValueType_BINARY:
-			all[i].Type, all[i].Value = ui.BinaryType, kv.Binary()
+			all[i].Type, all[i].Value = ui.BinaryType, append([]byte{}, kv.Binary()...) // not null
 		default:
 			all[i].Type, all[i].Value = ui.StringType, kv.VStr
 		}
