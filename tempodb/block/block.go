@@ -39,10 +39,11 @@ func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, code
 	if err != nil {
 		return nil, err
 	}
-	return newBlock(bucket, meta, codec), nil
+	return New(bucket, meta, codec), nil
 }
 
-func newBlock(bucket backend.Bucket, meta *Meta, codec Codec) *Block {
+// New returns the block that meta describes, and reads nothing. It is Open for who knows the meta.json.
+func New(bucket backend.Bucket, meta *Meta, codec Codec) *Block {
 	b := &Block{meta: meta, codec: codec, open: openerOf(bucket, meta)}
 	b.rebuilt.turn = make(chan struct{}, 1)
 	return b

@@ -174,7 +174,7 @@ func (s *salvage) block() *Block {
 			meta.MaxKey[i] = 0xff
 		}
 	}
-	return newBlock(s.bucket, meta, s.codec)
+	return New(s.bucket, meta, s.codec)
 }
 
 // inspect takes down all damage to be found without a walk through the pages of data.
