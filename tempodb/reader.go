@@ -1,0 +1,139 @@
+package tempodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/blocklist"
+	"github.com/jaeger-tempo/tempo/tempodb/index"
+)
+
+// ReaderOptions says what a Reader reads. Bucket, Name and Codec are required.
+type ReaderOptions struct {
+	// Bucket holds the blocks, under the folder Name.
+	Bucket backend.Bucket
+	// Name is the database's name in the bucket: a tenant's.
+	Name string
+	// Codec says what values mean.
+	Codec Codec
+	// PollEvery is about how long a new block takes to be seen; 30 s if zero.
+	PollEvery time.Duration
+	// Logger is told of polls that fail; nil is silence.
+	Logger *slog.Logger
+}
+
+// Reader answers queries about the blocks of a database that other processes write. What is not in a block yet it does not see. It
+// may be used by any number of goroutines.
+type Reader struct {
+	asked  queries
+	bucket backend.Bucket
+	poller *blocklist.Poller
+
+	follow sync.Mutex // held to make the view that of a list
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// OpenReader opens a database for reading. When it returns the blocks that are there answer.
+func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
+	if o.Bucket == nil || o.Name == "" || o.Codec == nil {
+		return nil, errors.New("open database for reading: Bucket, Name and Codec are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	poller, err := blocklist.NewPoller(o.Bucket, o.Name, blocklist.Options{Interval: o.PollEvery, Logger: o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
+	}
+	r := &Reader{asked: queries{codec: o.Codec}, bucket: o.Bucket, poller: poller}
+	r.asked.view.Store(&view{})
+	if err := r.Poll(ctx); err != nil {
+		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
+	}
+	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	r.done.Go(func() { poller.Run(ctx, func(*blocklist.List, blocklist.Diff) { r.show() }) })
+	return r, nil
+}
+
+// Poll looks now which blocks there are.
+func (r *Reader) Poll(ctx context.Context) error {
+	_, _, err := r.poller.Poll(ctx)
+	if err == nil {
+		r.show()
+	}
+	return err
+}
+
+// show makes the view that of the newest list. Blocks that stay keep what is open of them.
+func (r *Reader) show() {
+	r.follow.Lock()
+	defer r.follow.Unlock()
+	list := r.poller.List()
+	known := make(map[block.ID]*block.Block)
+	for _, b := range r.asked.view.Load().blocks {
+		known[b.Meta().ID] = b
+	}
+	next := &view{}
+	for _, m := range list.Live {
+		b := known[m.ID]
+		if b == nil {
+			b = block.New(r.bucket, m, r.asked.codec)
+		}
+		next.blocks = append(next.blocks, b)
+	}
+	// A view of blocks alone needs no retiring: who deletes blocks waits for the readers of other processes in any case.
+	r.asked.change.Lock()
+	defer r.asked.change.Unlock()
+	r.asked.view.Store(next)
+}
+
+// Blocks returns what the blocks are that answer, the newest first.
+func (r *Reader) Blocks() []*block.Meta { return r.poller.List().Live }
+
+// ask asks, and asks once more after a poll where a block has gone meanwhile: compaction has put what it had elsewhere.
+func ask[T any](ctx context.Context, r *Reader, query func() (T, error)) (T, error) {
+	answer, err := query()
+	if err == nil || !errors.Is(err, backend.ErrNotExist) || r.Poll(ctx) != nil {
+		return answer, err
+	}
+	return query()
+}
+
+// Get is DB.Get.
+func (r *Reader) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) {
+	return ask(ctx, r, func() ([]byte, error) { return r.asked.Get(ctx, dst, key) })
+}
+
+// Search is DB.Search.
+func (r *Reader) Search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
+	return ask(ctx, r, func() ([]index.Hit, error) { return r.asked.Search(ctx, q) })
+}
+
+// Terms is DB.Terms.
+func (r *Reader) Terms(ctx context.Context, field, prefix []byte) ([]string, error) {
+	return ask(ctx, r, func() ([]string, error) { return r.asked.Terms(ctx, field, prefix) })
+}
+
+// Summary is DB.Summary.
+func (r *Reader) Summary(ctx context.Context, dst []byte, key Key) ([]byte, error) {
+	return ask(ctx, r, func() ([]byte, error) { return r.asked.Summary(ctx, dst, key) })
+}
+
+// EachSummary is DB.EachSummary, except that a block which has gone while it is being walked ends it with a *PartialError.
+func (r *Reader) EachSummary(ctx context.Context, starts index.Range, fn func(key Key, summary []byte) error) error {
+	return r.asked.EachSummary(ctx, starts, fn)
+}
+
+// Close ends the polls. Queries that are under way go on.
+func (r *Reader) Close() {
+	r.asked.closed.Store(true)
+	r.stop()
+	r.done.Wait()
+}
