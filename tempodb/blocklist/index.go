@@ -31,6 +31,11 @@ type Index struct {
 	retired map[block.ID]Retired
 }
 
+func (x *Index) isLive(id block.ID) bool {
+	_, retired := x.retired[id]
+	return !retired && x.present[id] != nil
+}
+
 // Header is the beginning of an index object. Who knows it can tell whether the rest is new.
 type Header struct {
 	// Seq grows with every write: it is greater than that of the index which the owner saw before it listed.

@@ -90,7 +90,8 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 	}
 	for _, u := range l.Unfinished {
 		if len(l.parents[u.ID]) > 0 {
-			steps[u.ID] = &reapStep{id: u.ID, kind: reapRest} // a parent was whole once
+			// It was whole once. If it still has no meta.json its deletion has begun, which is after its own parents'.
+			steps[u.ID] = &reapStep{id: u.ID, kind: reapRest}
 		} else if u.ID.Time().Before(o.Now.Add(-o.Abandoned)) {
 			steps[u.ID] = &reapStep{id: u.ID, kind: reapAbandoned}
 		}
@@ -185,10 +186,11 @@ func (r *reaper) delete(ctx context.Context, s reapStep) (done bool, err error) 
 		if there, err := r.witness(ctx, s); !there {
 			return false, err
 		}
-	case reapAbandoned:
+	case reapRest, reapAbandoned:
+		// Since the list was made it may have been finished, and then it may have parents.
 		_, err := block.ReadMeta(ctx, r.bucket, r.tenant, s.id)
 		if !errors.Is(err, backend.ErrNotExist) {
-			return false, err // it was finished after all, or can't be told
+			return false, err
 		}
 	}
 	if err := block.Delete(ctx, r.bucket, r.tenant, s.id); err != nil {

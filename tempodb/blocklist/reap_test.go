@@ -167,6 +167,23 @@ func TestReapRemovesGarbageThatIsOldEnough(t *testing.T) {
 	}
 }
 
+func TestABlockFinishedSinceTheListingIsNoRest(t *testing.T) {
+	bucket, c := newMemory(), &clock{epoch.Add(time.Hour)}
+	owner := newPoller(t, bucket, c, true, "owner")
+	bucket.write(t, metaOf(1))
+	bucket.begin(idOf(2))
+	mustPoll(t, owner)
+	bucket.write(t, metaOf(2, 1), metaOf(3, 2)) // 2 is not looked at again so soon, it is old
+	list, _ := mustPoll(t, owner)
+	if len(list.Unfinished) != 1 {
+		t.Fatalf("unfinished: %v", list.Unfinished)
+	}
+	deleted, err := Reap(t.Context(), bucket, list, ReapOptions{Now: c.now, Grace: time.Hour})
+	if err != nil || len(deleted) != 0 || !bucket.isThere(idOf(2)) {
+		t.Fatalf("deleted%s, and 1 serves again: %v", numbers(deleted), err)
+	}
+}
+
 func TestReapOnlyOfAListing(t *testing.T) {
 	bucket, c := newMemory(), &clock{epoch.Add(time.Hour)}
 	chain(t, bucket)

@@ -60,6 +60,12 @@ func (s *situation) wanted() []block.ID {
 				ids = append(ids, m.ID)
 			}
 		}
+		// Retired, and not in the index, which has a parent of it live: without it that would come back.
+		for _, r := range s.prev.Retired {
+			if s.index.present[r.Meta.ID] == nil && slices.ContainsFunc(r.Meta.Parents, s.index.isLive) {
+				ids = append(ids, r.Meta.ID)
+			}
+		}
 	}
 	slices.Sort(ids)
 	slices.Reverse(ids)
