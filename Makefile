@@ -63,6 +63,10 @@ chaos: build ## kill -9 the plugin under load 500 times, look for every acknowle
 	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
 
+.PHONY: soak
+soak: need-go ## random histories of the database against a model, crashes and kills, for an hour (SOAK=1h, SEED=)
+	@SOAK=$(or $(SOAK),1h) SOAK_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./tempodb
+
 .PHONY: bench
 bench: need-go ## the table of numbers beside their goals (BENCH="-traces 2000" for a quick look)
 	@$(GO) run ./bench $(BENCH)

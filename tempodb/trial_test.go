@@ -129,14 +129,12 @@ func (x *trial) folder() string {
 func (x *trial) options() Options {
 	b, err := local.New(filepath.Join(x.dir, "blocks"))
 	x.must(err)
-	x.bucket = newFlakyBucket(b, x.Rand)
+	x.bucket = newFlakyBucket(b, rand.New(rand.NewPCG(x.seed, x.Uint64())))
 	o := Options{
 		Dir: filepath.Join(x.dir, "recent"), Bucket: x.bucket, Name: "lines", Codec: lineCodec{}, Sync: x.sync, NoCompaction: true,
 		Compaction: compact.PlanOptions{MaxInputs: 2 + x.IntN(6), Growth: 2},
 	}
 	if x.background {
-		// Its own randomness would not repeat anyhow, and two goroutines can't share one.
-		x.bucket.rng = rand.New(rand.NewPCG(x.seed, uint64(x.folders)))
 		o.NoCompaction, o.CutBytes, o.CutAge = false, 16<<10<<x.IntN(4), 300*time.Millisecond
 	}
 	return o
