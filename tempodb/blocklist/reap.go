@@ -208,8 +208,12 @@ func (r *reaper) witness(ctx context.Context, s reapStep) (there bool, err error
 		}
 		err = e
 	}
-	if _, e := block.ReadMeta(ctx, r.bucket, r.tenant, s.id); errors.Is(e, backend.ErrNotExist) {
+	_, e := block.ReadMeta(ctx, r.bucket, r.tenant, s.id)
+	switch {
+	case errors.Is(e, backend.ErrNotExist):
 		return false, nil // another process has deleted both
+	case e != nil:
+		return false, e
 	}
 	return false, fmt.Errorf("block %s of tenant %s is kept: no block that supersedes it can be read: %w", s.id, r.tenant, err)
 }
