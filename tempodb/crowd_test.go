@@ -79,7 +79,9 @@ func (c *crowd) run(ctx context.Context, enough func() bool) error {
 		})
 	}
 	for w := range crowdWriters {
-		member(w, func(ctx context.Context, rng *rand.Rand, i int) error { return c.write(ctx, rng, fmt.Sprint(w, "-", i)) })
+		member(w, func(ctx context.Context, rng *rand.Rand, i int) error {
+			return c.write(ctx, rng, fmt.Sprint(w, "-", i))
+		})
 	}
 	for r := range crowdReaders {
 		member(100+r, c.read)

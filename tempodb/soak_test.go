@@ -89,7 +89,7 @@ func grown(samples []sample) error {
 		{"resident memory, bytes", func(s sample) int64 { return s.resident }, 64 << 20, 1.3},
 		{"heap, bytes", func(s sample) int64 { return s.heap }, 32 << 20, 1.3},
 		{"goroutines", func(s sample) int64 { return int64(s.goroutines) }, 20, 1},
-		{"open files", func(s sample) int64 { return int64(s.files) }, 200, 1},
+		{"open files", func(s sample) int64 { return int64(s.files) }, 600, 1}, // a directory keeps 512 open,
 	} {
 		first, last := median(samples[:n], m.of), median(samples[len(samples)-n:], m.of)
 		if float64(last) > float64(first)*m.factor+float64(m.spare) {
