@@ -40,6 +40,7 @@ type questionResult struct {
 type cost struct {
 	P50      time.Duration `json:"p50_ns"`
 	P99      time.Duration `json:"p99_ns"`
+	CPU      time.Duration `json:"cpu_ns"` // of this process, on average: what else runs on the machine changes it little
 	Requests float64       `json:"requests"`
 	Bytes    float64       `json:"bytes"`
 }
@@ -170,6 +171,10 @@ func askWarm(ctx context.Context, reader *readpath.Reader, bucket *instrument.Co
 	}
 	var took []time.Duration
 	before := bucket.Counts()
+	used, err := cpu()
+	if err != nil {
+		return c, err
+	}
 	for range q.rounds {
 		for _, ask := range q.ask {
 			begin := time.Now()
@@ -179,9 +184,11 @@ func askWarm(ctx context.Context, reader *readpath.Reader, bucket *instrument.Co
 			took = append(took, time.Since(begin))
 		}
 	}
+	total, err := cpu()
+	c.CPU = (total - used) / time.Duration(len(took))
 	c.count(bucket, before)
 	c.finish(took)
-	return c, nil
+	return c, err
 }
 
 // count adds what was read since before.

@@ -128,7 +128,7 @@ func (r *report) printGrowth(w io.Writer) {
 	fmt.Fprintf(w, "\nGrowth: stores of blocks of %d traces each, cut in the order of time. Requests and bytes are those read from the bucket, a question.\n"+
 		"Warm: asked before. Cold: the first question to a store that was just opened; what it reads is in the page cache of the operating system.\n\n", r.BlockTraces)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "QUESTION\tBLOCKS\tP50 ms\t\tP99 ms\tREQUESTS\t\tKiB\t\tCOLD ms\t\tREQUESTS\t\tKiB\t")
+	fmt.Fprintln(t, "QUESTION\tBLOCKS\tP50 ms\t\tP99 ms\tCPU ms\t\tREQUESTS\t\tKiB\t\tCOLD ms\t\tREQUESTS\t\tKiB\t")
 	for i, q := range r.Growth[0].Questions {
 		for at, g := range r.Growth {
 			name, prior := q.Name, &g.Questions[i]
@@ -142,8 +142,8 @@ func (r *report) printGrowth(w io.Writer) {
 				}
 				return number(now) + "\t(×" + number(now/before) + ")"
 			}
-			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, g.Blocks,
-				cell(ms(q.Warm.P50), ms(prior.Warm.P50)), number(ms(q.Warm.P99)),
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, g.Blocks,
+				cell(ms(q.Warm.P50), ms(prior.Warm.P50)), number(ms(q.Warm.P99)), cell(ms(q.Warm.CPU), ms(prior.Warm.CPU)),
 				cell(q.Warm.Requests, prior.Warm.Requests), cell(q.Warm.Bytes/1024, prior.Warm.Bytes/1024),
 				cell(ms(q.Cold.P50), ms(prior.Cold.P50)), cell(q.Cold.Requests, prior.Cold.Requests), cell(q.Cold.Bytes/1024, prior.Cold.Bytes/1024))
 		}
