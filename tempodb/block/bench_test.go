@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/jaeger-tempo/tempo/tempodb/index"
 )
 
 // benchEntries are keys with 20 rows and some 6 KiB each.
@@ -72,4 +74,38 @@ func BenchmarkVerify(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkDamaged is what ways around damage cost.
+func BenchmarkDamaged(b *testing.B) {
+	bucket := newMemory()
+	entries := benchEntries(2000)
+	m := write(b, bucket, entries, WriterOptions{})
+	run := func(name string, do func(b *testing.B)) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(m.Objects[dataObject].Bytes)
+			b.ReportAllocs()
+			for b.Loop() {
+				do(b)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(m.Rows), "ns/row")
+		})
+	}
+	lost := bucket.clone()
+	delete(lost.objects, objectName(tenant, m.ID, indexObject))
+	run("first get without directory", func(b *testing.B) {
+		if _, found, err := mustOpen(b, lost, m.ID).Get(ctx, nil, entries[7].key); !found || err != nil {
+			b.Fatal(found, err)
+		}
+	})
+	run("search by scan", func(b *testing.B) {
+		if hits, err := mustOpen(b, lost, m.ID).SearchByScan(ctx, everything(index.Equal([]byte("term"), []byte("t7")), 20)); len(hits) == 0 || err != nil {
+			b.Fatal(hits, err)
+		}
+	})
+	run("salvage", func(b *testing.B) {
+		if _, err := Salvage(ctx, lost.clone(), tenant, m.ID, lines{}, SalvageOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	})
 }

@@ -168,21 +168,27 @@ func (b *Block) failSearch(err error) error {
 type opener func(ctx context.Context, object string) io.ReaderAt
 
 func openerOf(bucket backend.Bucket, meta *Meta) opener {
-	return func(ctx context.Context, object string) io.ReaderAt {
-		return &reader{
-			ctx: ctx, bucket: bucket, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object),
-			missing: func(err error) error { return missing(ctx, bucket, meta.Tenant, meta.ID, object, err) },
+	objects := make(map[string]*blockObject)
+	for _, object := range objectNames {
+		objects[object] = &blockObject{
+			bucket: bucket, meta: meta, object: object, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object),
 		}
 	}
+	return func(ctx context.Context, object string) io.ReaderAt { return &reader{ctx, objects[object]} }
+}
+
+// blockObject is an object of a block, to be read.
+type blockObject struct {
+	bucket       backend.Bucket
+	meta         *Meta
+	object, name string
+	salt         uint64
 }
 
 // reader reads an object, while its context lasts.
 type reader struct {
-	ctx     context.Context
-	bucket  backend.Bucket
-	name    string
-	salt    uint64
-	missing func(error) error // says what backend.ErrNotExist means
+	ctx context.Context
+	*blockObject
 }
 
 // ReadAt reads from the object.
@@ -192,16 +198,16 @@ func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := r.bucket.ReadAt(r.ctx, r.name, p, off)
 	if err != nil && errors.Is(err, backend.ErrNotExist) {
-		err = r.missing(err)
+		err = r.missing(r.ctx, err)
 	}
 	return n, err
 }
 
 // Name returns the object's name; errors of the packages that read say it.
-func (r *reader) Name() string { return r.name }
+func (o *blockObject) Name() string { return o.name }
 
 // PageSalt returns the salt of the object's pages.
-func (r *reader) PageSalt() uint64 { return r.salt }
+func (o *blockObject) PageSalt() uint64 { return o.salt }
 
 // part is a part of the block that is opened at its first use and kept. If that fails, the next use tries again.
 type part[T any] struct {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
@@ -78,13 +77,12 @@ func (b *Block) fail(err error) error {
 	return failed
 }
 
-// missing says what it means that an object of a block does not exist: damage, if there is the block; else
-// the block was deleted.
-func missing(ctx context.Context, bucket backend.Bucket, tenant string, id ID, object string, err error) error {
-	if _, gone := bucket.Size(ctx, objectName(tenant, id, metaObject)); gone != nil {
+// missing says what it means that the object does not exist: damage, if there is the block; else the block was deleted.
+func (o *blockObject) missing(ctx context.Context, err error) error {
+	if _, gone := o.bucket.Size(ctx, objectName(o.meta.Tenant, o.meta.ID, metaObject)); gone != nil {
 		return err
 	}
-	return &page.CorruptError{Object: objectName(tenant, id, object), What: "object", Reason: "is missing, while meta.json is there"}
+	return &page.CorruptError{Object: o.name, What: "object", Reason: "is missing, while meta.json is there"}
 }
 
 // withData asks the table of data. If it turns out that a part of its directory is damaged, ask is called again with one

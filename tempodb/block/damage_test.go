@@ -166,6 +166,9 @@ func (s sample) answers(t tb, bucket *memory) (damage []error) {
 			if !failed(err, searchObject) && !slices.Equal(hits, wantHits(s.entries, term, limit)) {
 				t.Fatalf("search for %q: %d hits", term, len(hits))
 			}
+			if err == nil && len(lost) == 0 && !changed(indexObject) {
+				continue
+			}
 			hits, err = b.SearchByScan(ctx, q)
 			if failed(err, dataObject) != (len(lost) > 0) || !slices.Equal(hits, wantHits(whole, term, limit)) {
 				t.Fatalf("search for %q by scan: %d hits, %v", term, len(hits), err)
@@ -220,7 +223,10 @@ func TestEveryByteOfEveryObjectFlipped(t *testing.T) {
 				if len(damage) == 0 {
 					t.Fatalf("byte %d: nobody notices", i)
 				}
-				s.salvaged(t, bucket, object)
+				// Of other objects than data it makes no difference where they are damaged.
+				if object == dataObject || i%8 == 0 {
+					s.salvaged(t, bucket, object)
+				}
 			}
 		})
 	}

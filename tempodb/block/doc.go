@@ -25,16 +25,33 @@
 //
 // Open reads meta.json. Each other object is opened at its first use, or by [Block.Load]; what is then kept in
 // memory is the root of its directory, and the whole filter if it is no longer than a mebibyte (some 400,000
-// keys; a longer one is read shard by shard). So damage to one object leaves the questions to the others answered.
+// keys; a longer one is read shard by shard).
 //
 // With the parts opened, Get of a key that the filter denies reads nothing; of one that is there, one page of data, after one
 // leaf of the directory if the block is so large that it has leaves. A value of more than a mebibyte takes
 // a read for each mebibyte.
 //
+// # Damage
+//
+// What is damaged is not served, and everything else is:
+//
+//	data       a key that is, or may be, in the damaged page is an error; [Block.ScanAround] goes on behind it
+//	index      the directory is made anew from the pages, once: a pass over the data that is affected
+//	filter     is not asked: a key that is not there costs a read
+//	search     Search is an error; [Block.SearchByScan] answers from the values
+//	summary    Summary is an error; the value tells
+//	meta.json  there is no Block to be opened
+//
+// [Block.Damage] and [Block.Detours] tell what was met. [Salvage] then sets the block aside: all that is whole goes into a new block, and the objects
+// as they were, with a report, to quarantine/<tenant>/<block id>/, where [ListQuarantine] and [ReadReport] find them.
+//
+//	report, err := block.Salvage(ctx, bucket, tenant, id, codec, block.SalvageOptions{By: "tempo 1.0"})
+//
 // # Promises
 //
 // An answer is right or it is an error. Damage is a *page.CorruptError that names object and offset; an object
-// that is gone, as when the block was deleted meanwhile, is backend.ErrNotExist.
+// that is gone because the block was deleted meanwhile is backend.ErrNotExist. Pages are bound to their block: an object of another
+// block in the place of its own is damage as well.
 //
 // A [Writer] is for one goroutine. A [Block] and all functions may be used concurrently. Who calls is
 // package tempodb. The formats are in docs/format.md.

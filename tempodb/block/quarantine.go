@@ -225,12 +225,12 @@ func read(ctx context.Context, bucket backend.Bucket, name string, w io.Writer) 
 			return Object{}, err
 		}
 		o.Bytes += int64(n)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return Object{}, err
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			o.Checksum = Sum(hash.Sum64())
 			return o, nil
+		case err != nil:
+			return Object{}, err
 		}
 	}
 }

@@ -40,7 +40,7 @@ const maxReported = 1000
 // when all that is durable, the bad block is deleted, its meta.json first. So whatever fails or crashes, the bad block is in its place with all that
 // it had, or all of it is in the quarantine; and Salvage may be called again. Two at a time do no harm, but may leave two new blocks with the same data.
 //
-// A new block has no Sources: if the log still has what was lost, it will be cut again. The bad block's own parents, if they
+// It is for live blocks: what of a block is superseded or dropped would live again. A new block has no Sources: if the log still has what was lost, it will be cut again. The bad block's own parents, if they
 // are there still, serve again once it is gone.
 //
 // It reads the data four times, in memory bounded by a page, the greatest value, 60 bytes a page, and what a Writer needs. If nothing is

@@ -26,7 +26,7 @@ func (b *Block) ScanAround(ctx context.Context, from [16]byte, fn func(key [16]b
 
 func (b *Block) scanData(ctx context.Context, from [16]byte, fn func([16]byte, []byte) (bool, error), damaged func(error) error) error {
 	var theirs error // an error of fn or damaged, whatever it is, is not about this scan
-	ended := false
+	ended := false   // by them, or at the last key of all
 	told := make(map[place]bool)
 	tell := func(err error) error {
 		var c *page.CorruptError
@@ -37,6 +37,7 @@ func (b *Block) scanData(ctx context.Context, from [16]byte, fn func([16]byte, [
 			told[placeOf(c)] = true
 		}
 		theirs = damaged(b.fail(err))
+		ended = theirs != nil
 		return theirs
 	}
 	if damaged == nil {
@@ -58,7 +59,7 @@ func (b *Block) scanData(ctx context.Context, from [16]byte, fn func([16]byte, [
 			}
 			return !ended, nil
 		}, tell)
-		if ended || theirs != nil {
+		if ended {
 			return nil
 		}
 		return err
