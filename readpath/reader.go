@@ -72,16 +72,13 @@ func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield 
 	if err != nil {
 		return err
 	}
-	var data []byte
-	for _, id := range ids {
-		if data, err = db.Get(ctx, data[:0], tempodb.Key(id)); err != nil {
-			return fmt.Errorf("find traces: trace %s: %w", id, err)
+	return fetch(ctx, ids, tracesAhead, func(ctx context.Context, id trace.ID) ([]byte, error) {
+		data, err := db.Get(ctx, nil, tempodb.Key(id))
+		if err != nil {
+			return nil, fmt.Errorf("find traces: trace %s: %w", id, err)
 		}
-		if err := yield(id, data); err != nil {
-			return err
-		}
-	}
-	return nil
+		return data, nil
+	}, yield)
 }
 
 // FindSummaries calls yield with the summaries of the traces that q asks for, newest first.
@@ -94,20 +91,17 @@ func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yie
 	if err != nil {
 		return err
 	}
-	var encoded []byte
-	for _, id := range ids {
-		if encoded, err = db.Summary(ctx, encoded[:0], tempodb.Key(id)); err != nil {
-			return fmt.Errorf("find summaries: trace %s: %w", id, err)
+	return fetch(ctx, ids, summariesAhead, func(ctx context.Context, id trace.ID) (*trace.Summary, error) {
+		encoded, err := db.Summary(ctx, nil, tempodb.Key(id))
+		if err != nil {
+			return nil, fmt.Errorf("find summaries: trace %s: %w", id, err)
 		}
 		s, err := trace.ParseSummary(encoded)
 		if err != nil {
-			return fmt.Errorf("find summaries: trace %s: %w", id, err)
+			return nil, fmt.Errorf("find summaries: trace %s: %w", id, err)
 		}
-		if err := yield(id, &s); err != nil {
-			return err
-		}
-	}
-	return nil
+		return &s, nil
+	}, yield)
 }
 
 // Services returns the names of all services that have spans, sorted.
