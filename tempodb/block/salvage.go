@@ -365,9 +365,8 @@ func (s *salvage) copyValues(w *Writer) error {
 	if err != nil {
 		return err
 	}
-	r := s.report
-	if r.Keys > 0 && r.Saved+int64(r.RefusedCount) < r.Keys {
-		s.lost() // of the end, if of nothing else
+	if r := s.report; r.Meta == nil && r.Saved+int64(r.RefusedCount) < r.Keys {
+		s.lost() // perhaps of the end: how long the data was is not known
 	}
 	return nil
 }

@@ -79,11 +79,15 @@ func (s sample) outcome(t tb, bucket *memory, report *SalvageReport, before map[
 	if err != nil || !slices.Equal(listed, []Quarantined{{tenant, s.id}}) {
 		t.Fatalf("quarantine: %v, %v", listed, err)
 	}
+	for _, r := range report.Lost {
+		some := slices.ContainsFunc(s.entries, func(e entry) bool { return lost[e.key] && r.contains(e.key) })
+		if !some && (report.Meta != nil || r.Before != nil) {
+			t.Fatalf("nothing was lost %v", r)
+		}
+	}
 	var whole []entry
 	for _, e := range s.entries {
-		within := slices.ContainsFunc(report.Lost, func(r KeyRange) bool {
-			return (r.After == nil || bytes.Compare(r.After[:], e.key[:]) < 0) && (r.Before == nil || bytes.Compare(e.key[:], r.Before[:]) < 0)
-		})
+		within := slices.ContainsFunc(report.Lost, func(r KeyRange) bool { return r.contains(e.key) })
 		if within != lost[e.key] {
 			t.Fatalf("key %x is lost: %v; the report says %v", e.key, lost[e.key], report.Lost)
 		}
@@ -125,6 +129,10 @@ func (s sample) outcome(t tb, bucket *memory, report *SalvageReport, before map[
 	if hits, err := b.Search(ctx, everything(nil, 0)); err != nil || !slices.Equal(hits, wantHits(whole, "", 0)) {
 		t.Fatalf("search of the new block: %d hits, %v", len(hits), err)
 	}
+}
+
+func (r KeyRange) contains(key [16]byte) bool {
+	return (r.After == nil || bytes.Compare(r.After[:], key[:]) < 0) && (r.Before == nil || bytes.Compare(key[:], r.Before[:]) < 0)
 }
 
 // Whatever becomes of several objects at once.
