@@ -96,6 +96,9 @@ func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) {
 	s := &search{o: o, ctx: ctx, lists: make(map[string]*stripes), wide: make(map[*Expr]*wideLeaf)}
 	s.buffers = pooledBuffers.Get().(*buffers)
 	defer pooledBuffers.Put(s.buffers)
+	// The terms of a query are often neighbours: a tag as a span's, a resource's, a scope's and an event's, an operation of six kinds.
+	s.terms = o.terms.Remembering()
+	defer s.terms.Forget()
 	for stripe := uint32(0); int64(stripe)*stripeRows < int64(o.rows); stripe++ {
 		first := int(stripe) * (stripeRows / chunkRows)
 		last := min(first+stripeRows/chunkRows, len(o.chunks))
@@ -147,6 +150,7 @@ type search struct {
 	o      *Object
 	ctx    context.Context
 	stripe uint32 // being evaluated
+	terms  *page.Table
 
 	lists map[string]*stripes // postings, by the key of their records without stripe
 	wide  map[*Expr]*wideLeaf // rows of prefix and match leaves
@@ -316,7 +320,7 @@ func (l *stripes) load(s *search) error {
 // scan reads up to limit records of the term.
 func (l *stripes) scan(s *search, from []byte, limit int) error {
 	l.done = true
-	return s.o.terms.Scan(from, func(key, value []byte) (bool, error) {
+	return s.terms.Scan(from, func(key, value []byte) (bool, error) {
 		rest, ours := bytes.CutPrefix(key, l.stem)
 		if !ours {
 			return false, nil
@@ -394,7 +398,7 @@ func (s *search) eachRecord(leaf *Expr, fn func(kind byte, stripe uint32, list [
 	if leaf.Op == OpPrefix {
 		prefix = leaf.Value
 	}
-	return s.o.eachRecord(s.ctx, leaf.Field, prefix, func(value []byte, kind byte, stripe uint32, list []byte) (bool, error) {
+	return s.o.eachRecord(s.ctx, s.terms, leaf.Field, prefix, func(value []byte, kind byte, stripe uint32, list []byte) (bool, error) {
 		if !leaf.accepts(value) {
 			return true, nil
 		}
@@ -403,12 +407,12 @@ func (s *search) eachRecord(leaf *Expr, fn func(kind byte, stripe uint32, list [
 }
 
 // eachRecord calls fn with every record of field whose value begins with prefix, until fn returns false or an error.
-func (o *Object) eachRecord(ctx context.Context, field, prefix []byte, fn func(value []byte, kind byte, stripe uint32, list []byte) (bool, error)) error {
+func (o *Object) eachRecord(ctx context.Context, terms *page.Table, field, prefix []byte, fn func(value []byte, kind byte, stripe uint32, list []byte) (bool, error)) error {
 	fieldKey := appendFieldKey(nil, field)
 	from := appendValueKey(bytes.Clone(fieldKey), prefix)
 	var value []byte
 	records := 0
-	return o.terms.Scan(from, func(key, list []byte) (bool, error) {
+	return terms.Scan(from, func(key, list []byte) (bool, error) {
 		if !bytes.HasPrefix(key, from) {
 			return false, nil
 		}
@@ -433,7 +437,7 @@ func (o *Object) Terms(ctx context.Context, field, prefix []byte, fn func(value 
 	}
 	var last []byte
 	first := true
-	return o.eachRecord(ctx, field, prefix, func(value []byte, _ byte, _ uint32, _ []byte) (bool, error) {
+	return o.eachRecord(ctx, o.terms, field, prefix, func(value []byte, _ byte, _ uint32, _ []byte) (bool, error) {
 		if !first && bytes.Equal(value, last) {
 			return true, nil
 		}

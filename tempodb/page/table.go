@@ -17,6 +17,7 @@ type Table struct {
 	rootRef   Ref
 	packer    Packer          // nil if there is none
 	lost      map[int64]error // of a rebuilt table: see lostAt
+	memo      *memo           // of a table that remembers
 }
 
 // OpenPacked is OpenTable for a table that may have been written with a Packer.
@@ -217,10 +218,10 @@ func (t *Table) walk(start func(*directory) int, fn func(d *directory, i int) (b
 		_, err := leaf(t.root, i)
 		return err
 	}
-	d := directories.Get().(*directory)
-	defer directories.Put(d)
+	d, giveBack := t.leaf()
+	defer giveBack()
 	for first := i; i < len(t.root.entries); i++ {
-		if err := t.readLeaf(d, i); err != nil {
+		if err := t.readLeafOnce(d, i); err != nil {
 			return err
 		}
 		at := 0
@@ -237,8 +238,8 @@ func (t *Table) walk(start func(*directory) int, fn func(d *directory, i int) (b
 // scan calls fn with the records from the first of the page that start finds, and damaged, if it is not nil, with what
 // pages can't be read.
 func (t *Table) scan(start func(*directory) int, fn func(record int64, key, value []byte) (bool, error), damaged func(error) error) error {
-	s := scratches.Get().(*scratch)
-	defer s.giveBack()
+	s, giveBack := t.scratch()
+	defer giveBack()
 	s.key = s.key[:0]
 	var ahead readAhead
 	began := false
@@ -247,22 +248,27 @@ func (t *Table) scan(start func(*directory) int, fn func(record int64, key, valu
 			return false, err
 		}
 		e := &d.entries[i]
-		raw, err := ahead.extent(s, t.data, d, i)
-		if err != nil {
-			return false, err
+		known := t.knows(e)
+		var raw []byte
+		if !known {
+			if raw, err = ahead.extent(s, t.data, d, i); err != nil {
+				return false, err
+			}
 		}
 		if began && bytes.Compare(s.key, d.key(i)) >= 0 {
 			return false, naming(badRecords(e), t.data)
 		}
 		began = true
-		if e.chunks > 0 {
-			more, err = t.scanBig(s, d, i, raw, fn)
-		} else if isPacked(raw) {
-			more, err = t.scanPacked(s, d, i, raw, fn)
-		} else {
-			more, err = t.scanPage(s, d, i, raw, fn)
+		switch {
+		case known:
+			return t.scanRecords(s, d, i, fn)
+		case e.chunks > 0:
+			return t.scanBig(s, d, i, raw, fn)
+		case isPacked(raw):
+			return t.scanPacked(s, d, i, raw, fn)
+		default:
+			return t.scanPage(s, d, i, raw, fn)
 		}
-		return more, err
 	}
 	if damaged == nil {
 		return t.walk(start, func(d *directory, i int) (bool, error) { return one(d, i, fn) })
@@ -286,6 +292,13 @@ func (t *Table) scanPage(s *scratch, d *directory, i int, raw []byte, fn func(in
 	if s.page, err = decodeOf(s.page[:0], kindRecords, raw, t.data, e.offset); err != nil {
 		return false, err
 	}
+	t.remember(e)
+	return t.scanRecords(s, d, i, fn)
+}
+
+// scanRecords is scanPage of the page that is decoded in s.page.
+func (t *Table) scanRecords(s *scratch, d *directory, i int, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
+	e := &d.entries[i]
 	in := input{b: s.page}
 	record, end := e.ordinal, e.ordinal+d.records(i)
 	for ; record < end; record++ {
