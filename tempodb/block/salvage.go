@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
@@ -19,6 +20,8 @@ import (
 type SalvageOptions struct {
 	// By names the program and its version, for the report.
 	By string
+	// MemoryBytes is about how much memory may go to the index of what is saved; 64 MiB if zero.
+	MemoryBytes int64
 	// Writer is how the new block is written. Codec, ID, Level, Parents and Sources are set by Salvage.
 	Writer WriterOptions
 }
@@ -43,11 +46,15 @@ const maxReported = 1000
 // It is for live blocks: what of a block is superseded or dropped would live again. A new block has no Sources: if the log still has what was lost, it will be cut again. The bad block's own parents, if they
 // are there still, serve again once it is gone.
 //
-// It reads the data four times, in memory bounded by a page, the greatest value, 60 bytes a page, and what a Writer needs. If nothing is
+// It reads the data four times, in memory bounded by a page, the greatest value, 60 bytes a page, 24 bytes a key, and MemoryBytes and a tenth of what the
+// whole index would take. If nothing is
 // damaged the error is ErrSound, and nothing was done; if there is no such block, and none in the quarantine, backend.ErrNotExist.
 func Salvage(ctx context.Context, bucket backend.Bucket, tenant string, id ID, codec Codec, o SalvageOptions) (*SalvageReport, error) {
 	if err := checkNames(tenant, id); err != nil {
 		return nil, err
+	}
+	if o.MemoryBytes <= 0 {
+		o.MemoryBytes = defaultMergeMemory
 	}
 	if o.Writer.Now == nil {
 		o.Writer.Now = time.Now
@@ -341,6 +348,7 @@ func (s *salvage) copyValues(w *Writer) error {
 	if _, err := b.rebuiltTable(s.ctx); err != nil {
 		return err
 	}
+	m := &saver{merge: merge{ctx: s.ctx, w: w}, memory: s.o.MemoryBytes, starts: index.NewMemory().Starts()}
 	var summary []byte
 	err := b.ScanAround(s.ctx, [16]byte{}, func(key [16]byte, value []byte) (bool, error) {
 		// A writer that was refused a value is of no use any more.
@@ -352,8 +360,8 @@ func (s *salvage) copyValues(w *Writer) error {
 			s.refused(key, err)
 			return true, s.ctx.Err()
 		}
-		if err := w.Add(key, value); err != nil {
-			return false, err
+		if err := m.add(key, value, summary); err != nil {
+			return false, fmt.Errorf("key %x: %w", key, err)
 		}
 		s.saved(key)
 		return true, s.ctx.Err()
@@ -368,6 +376,49 @@ func (s *salvage) copyValues(w *Writer) error {
 	if r := s.report; r.Meta == nil && r.Saved+int64(r.RefusedCount) < r.Keys {
 		s.lost() // perhaps of the end: how long the data was is not known
 	}
+	return m.end()
+}
+
+// saver adds to a Writer, and keeps the index of all rows within bounds, as a merge does that of rows which it lists.
+type saver struct {
+	merge
+	memory int64
+	starts index.Range
+}
+
+func (m *saver) add(key [16]byte, value, summary []byte) error {
+	if err := m.w.copy(key, value, summary); err != nil {
+		return err
+	}
+	m.w.rows.Own(uint32(len(m.shared) - m.run0))
+	if err := m.w.options.Codec.Index(value, &m.w.rows); err != nil {
+		return fmt.Errorf("list rows: %w", err)
+	}
+	m.shared = append(m.shared, key)
+	if m.w.rows.Bytes() > m.memory {
+		return m.spill()
+	}
+	return nil
+}
+
+func (m *saver) spill() error {
+	starts := m.w.rows.Starts()
+	m.starts = index.Range{Min: min(m.starts.Min, starts.Min), Max: max(m.starts.Max, starts.Max)}
+	return m.merge.spill()
+}
+
+// end is called after the last key.
+func (m *saver) end() error {
+	if len(m.runs) == 0 {
+		return nil // the writer has the index of all
+	}
+	if err := m.spill(); err != nil {
+		return err
+	}
+	if err := m.searches(); err != nil {
+		return err
+	}
+	m.w.span = span{starts: m.starts, maxEnd: m.w.rows.maxEnd}
 	return nil
 }
 

@@ -333,6 +333,38 @@ func TestValuesThatTheCodecRefusesStayInTheQuarantine(t *testing.T) {
 	}
 }
 
+// The index of what is saved is not in memory as a whole, and the block is the same.
+func TestSalvageWithLittleMemory(t *testing.T) {
+	bucket := newMemory()
+	entries := randomEntries(rand.New(rand.NewPCG(5, 6)), 300, 30)
+	m := write(t, bucket, entries, WriterOptions{PageBytes: 200})
+	delete(bucket.objects, objectName(tenant, m.ID, filterObject))
+	for _, memory := range []int64{0, 1, 20_000} {
+		c := bucket.clone()
+		report, err := Salvage(ctx, c, tenant, m.ID, lines{}, SalvageOptions{MemoryBytes: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := mustOpen(t, c, report.NewBlock)
+		if err := b.Verify(ctx); err != nil {
+			t.Fatal(err)
+		}
+		n := b.Meta()
+		if n.Rows != m.Rows || n.Keys != m.Keys || n.MinStart != m.MinStart || n.MaxStart != m.MaxStart || n.MaxEnd != m.MaxEnd {
+			t.Fatalf("with %d bytes: %+v, was %+v", memory, n, m)
+		}
+		for _, term := range []string{"", "t3"} {
+			var where *index.Expr
+			if term != "" {
+				where = index.Equal([]byte("term"), []byte(term))
+			}
+			if hits, err := b.Search(ctx, everything(where, 0)); err != nil || !slices.Equal(hits, wantHits(entries, term, 0)) {
+				t.Fatalf("with %d bytes: %d hits, %v", memory, len(hits), err)
+			}
+		}
+	}
+}
+
 // What a block lost all over is told within bounds.
 func TestReportIsBounded(t *testing.T) {
 	bucket := newMemory()
