@@ -43,8 +43,10 @@ type DB struct {
 	done sync.WaitGroup
 
 	replay  wal.Report
-	damaged []error // blocks that can't be opened; constant after Open
-	stats   counters
+	damaged []error // of blocks that could not be opened; constant after Open
+
+	unopened []block.ID // blocks that could not be opened and are to be salvaged; who holds maintaining has them
+	stats    counters
 }
 
 // Open opens a database, or creates it. It opens all blocks, replays what of the log is in none of them, and then serves.
@@ -141,7 +143,8 @@ func (db *DB) openBlocks(ctx context.Context) ([]*block.Block, error) {
 				return nil, err
 			}
 			db.damaged = append(db.damaged, err)
-			db.opts.Logger.Error("block can't be opened and is left out of answers", "database", db.opts.Name, "block", id, "error", err)
+			db.unopened = append(db.unopened, id)
+			db.opts.Logger.Error("block can't be opened and is left out of answers until it is salvaged", "database", db.opts.Name, "block", id, "error", err)
 			continue
 		}
 		blocks = append(blocks, b)

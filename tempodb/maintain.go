@@ -9,6 +9,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
+	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // maintainEvery is how often is looked for work that time alone brings: windows that are settled, blocks that are too old.
@@ -40,6 +41,9 @@ func (db *DB) maintainLoop(ctx context.Context) {
 
 func (db *DB) maintain(ctx context.Context) error {
 	if err := db.Retain(ctx); err != nil {
+		return err
+	}
+	if err := db.Salvage(ctx); err != nil {
 		return err
 	}
 	if db.opts.NoCompaction {
@@ -76,6 +80,15 @@ func (db *DB) Compact(ctx context.Context) error {
 	}
 }
 
+// noneGone reports whether all the blocks are still served.
+func (db *DB) noneGone(ids []block.ID) bool {
+	served := make(map[block.ID]bool)
+	for _, m := range db.metas() {
+		served[m.ID] = true
+	}
+	return !slices.ContainsFunc(ids, func(id block.ID) bool { return !served[id] })
+}
+
 // metas returns what the live blocks are.
 func (db *DB) metas() []*block.Meta {
 	var metas []*block.Meta
@@ -97,6 +110,18 @@ func (db *DB) merge(ctx context.Context, job *compact.Job) error {
 		inputs = append(inputs, blocks[i]) // only who holds db.maintaining takes blocks away
 	}
 	m, err := block.Merge(ctx, db.opts.Bucket, db.opts.Name, inputs, block.MergeOptions{Codec: db.opts.Codec})
+	if page.IsCorrupt(err) {
+		// The next plan is made of what is left of them.
+		for _, id := range ids {
+			if aside := db.setAside(ctx, id); aside != nil {
+				return errors.Join(err, aside)
+			}
+		}
+		if db.noneGone(ids) {
+			return fmt.Errorf("compact blocks %v: damage that a salvage does not find: %w", ids, err)
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("compact blocks %v: %w", ids, err)
 	}

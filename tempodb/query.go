@@ -9,6 +9,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
+	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // ErrNotFound is returned for a key under which nothing is stored.
@@ -117,7 +118,7 @@ func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, erro
 		}
 		lists := make([][]index.Hit, len(round), len(round)+1)
 		errs := make([]error, len(round))
-		inParallel(len(round), func(i int) { lists[i], errs[i] = round[i].Search(ctx, q) })
+		inParallel(len(round), func(i int) { lists[i], errs[i] = searchBlock(ctx, round[i], q) })
 		for i, err := range errs {
 			if err != nil {
 				if ctx.Err() != nil {
@@ -130,6 +131,24 @@ func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, erro
 		hits = index.MergeHits(q.Limit, append(lists, hits)...)
 	}
 	return hits, missing.err()
+}
+
+// searchBlock searches a block, in its values where its search object is damaged.
+func searchBlock(ctx context.Context, b *block.Block, q *index.Query) ([]index.Hit, error) {
+	hits, err := b.Search(ctx, q)
+	if page.IsCorrupt(err) {
+		return b.SearchByScan(ctx, q)
+	}
+	return hits, err
+}
+
+// termsOf lists terms of a block, from its values where its search object is damaged; fn may then be called with a value twice.
+func termsOf(ctx context.Context, b *block.Block, field, prefix []byte, fn func(value []byte) bool) error {
+	err := b.Terms(ctx, field, prefix, fn)
+	if page.IsCorrupt(err) {
+		return b.TermsByScan(ctx, field, prefix, fn)
+	}
+	return err
 }
 
 func cmpInt64(a, b int64) int {
@@ -165,7 +184,7 @@ func (s *queries) Terms(ctx context.Context, field, prefix []byte) ([]string, er
 		h.terms(field, prefix, note)
 	}
 	errs := make([]error, len(v.blocks))
-	inParallel(len(v.blocks), func(i int) { errs[i] = v.blocks[i].Terms(ctx, field, prefix, note) })
+	inParallel(len(v.blocks), func(i int) { errs[i] = termsOf(ctx, v.blocks[i], field, prefix, note) })
 	for _, err := range errs {
 		if err != nil {
 			if ctx.Err() != nil {
@@ -259,7 +278,7 @@ func (s *queries) EachSummary(ctx context.Context, starts index.Range, fn func(k
 	inParallel(len(v.blocks), func(i int) {
 		b := v.blocks[i]
 		m := b.Meta()
-		wanted, err := keysWithin(starts, index.Range{Min: m.MinStart, Max: m.MaxStart}, func(q *index.Query) ([]index.Hit, error) { return b.Search(ctx, q) })
+		wanted, err := keysWithin(starts, index.Range{Min: m.MinStart, Max: m.MaxStart}, func(q *index.Query) ([]index.Hit, error) { return searchBlock(ctx, b, q) })
 		if errs[i] = err; err != nil {
 			return
 		}

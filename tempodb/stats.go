@@ -33,13 +33,16 @@ type Stats struct {
 	// Compactions and CompactedRows count merges and the rows they have written, Retained the blocks dropped by retention, and MaintainErrors
 	// the failures of either.
 	Compactions, CompactedRows, Retained, MaintainErrors int64
+	// Salvaged counts damaged blocks that were set aside; Damage says what damage was met in blocks that are served.
+	Salvaged int64
+	Damage   []error
 	// Backlog is how much compaction is due.
 	Backlog compact.Backlog
 }
 
 type counters struct {
-	appended, appendedBytes, unindexed, cuts, cutErrors  atomic.Int64
-	compactions, compactedRows, retained, maintainErrors atomic.Int64
+	appended, appendedBytes, unindexed, cuts, cutErrors            atomic.Int64
+	compactions, compactedRows, retained, maintainErrors, salvaged atomic.Int64
 }
 
 // Stats returns the database's state.
@@ -60,6 +63,7 @@ func (db *DB) Stats() Stats {
 		CompactedRows:  db.stats.compactedRows.Load(),
 		Retained:       db.stats.retained.Load(),
 		MaintainErrors: db.stats.maintainErrors.Load(),
+		Salvaged:       db.stats.salvaged.Load(),
 		Backlog:        compact.Due(db.metas(), time.Now(), db.opts.Compaction),
 	}
 	v := db.view.Load()
@@ -75,6 +79,7 @@ func (db *DB) Stats() Stats {
 		s.Blocks++
 		s.BlockBytes += m.Bytes()
 		s.BlockRows += m.Rows
+		s.Damage = append(s.Damage, b.Damage()...)
 	}
 	return s
 }
