@@ -28,8 +28,8 @@ func serialPut(seed uint64, writer, n int) ([]Entry, content) {
 	for i := range 1 + rng.IntN(5) {
 		k := Key{0: byte(rng.IntN(40)), 15: byte(i)} // others put under it too
 		line := fmt.Sprint(dawn+rng.Int64N(span), " ", rng.IntN(1000), " serial=", writer, "-", n, " color=", rng.IntN(10))
-		if rng.IntN(200) == 0 {
-			line += " #" + strings.Repeat("x", rng.IntN(300_000))
+		if rng.IntN(1000) == 0 {
+			line += " #" + strings.Repeat("x", rng.IntN(100_000))
 		}
 		entries = append(entries, Entry{k, appendLine(nil, []byte(line))})
 		means.add(k, line)

@@ -276,6 +276,8 @@ func (g *generator) start() int64 {
 	switch n := g.IntN(100); {
 	case n == 0:
 		return pick[int64](g, 0, -1, math.MinInt64, math.MaxInt64, math.MaxInt64-1)
+	case n < 5:
+		return dawn + span // the last of nearly every block
 	case n < 30:
 		return dawn + g.Int64N(40)*hour/10 // many equal ones
 	default:

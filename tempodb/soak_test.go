@@ -158,7 +158,7 @@ func TestSoak(t *testing.T) {
 	rounds := 0
 	part(func() error {
 		for ctx.Err() == nil {
-			if kills.acks > 50_000 { // what is there is read after each kill
+			if kills.acks > 10_000 { // what is there is read after each kill
 				kills = newKilled(t.TempDir(), seed+uint64(rounds))
 			}
 			if err := kills.round(ctx); err != nil {

@@ -176,8 +176,10 @@ func (x *trial) random() {
 		x.cut()
 	case n < 910:
 		x.compact()
-	case n < 930:
+	case n < 925:
 		x.retain(nil)
+	case n < 930:
+		x.readBlocks()
 	case n < 950:
 		x.reopen()
 	case n < 970:
@@ -397,6 +399,36 @@ func (x *trial) cut() {
 func (x *trial) compact() {
 	x.say("compact %d blocks", len(x.db.view.Load().blocks))
 	x.must(x.db.Compact(x.ctx))
+}
+
+// readBlocks asks a Reader, as another process would have one, which sees what is in blocks and nothing else.
+func (x *trial) readBlocks() {
+	if x.faulty || x.background || len(x.orphans()) > 0 {
+		return
+	}
+	before := x.model
+	defer func() { x.model = before }()
+	x.model = &model{content: make(content), rows: before.rows}
+	for _, b := range x.db.view.Load().blocks {
+		x.addAll(x.readBlock(b.Meta().ID).content)
+	}
+	x.say("another process reads %d keys in blocks", len(x.content))
+	r, err := OpenReader(x.ctx, ReaderOptions{Bucket: x.bucket, Name: "lines", Codec: lineCodec{}})
+	x.must(err)
+	defer r.Close()
+	q, text := x.query()
+	hits, err := r.Search(x.ctx, q)
+	if want := x.model.search(q); err != nil || !slices.Equal(hits, want) {
+		x.fail("a reader's search %s: %d hits, want %d, %v:\n%v\n%v", text, len(hits), len(want), err, hits, want)
+	}
+	for range 20 {
+		k := x.key()
+		value, err := r.Get(x.ctx, nil, k)
+		_, known := x.content[k]
+		if got, want := lines(value), x.lines(k); known == errors.Is(err, ErrNotFound) || known && (err != nil || !slices.Equal(got, want)) {
+			x.fail("a reader's get %x: %v, known %v, %s", k, err, known, difference(got, want))
+		}
+	}
 }
 
 // everything compares all that can be asked for.
