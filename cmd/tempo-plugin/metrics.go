@@ -100,6 +100,10 @@ var metrics = []storeMetric{
 		func(s *tempodb.Stats) float64 { return float64(s.Backlog.Bytes) }),
 	metric(counter, "tempo_tempodb_retained_total", "Blocks dropped by retention.",
 		func(s *tempodb.Stats) float64 { return float64(s.Retained) }),
+	metric(counter, "tempo_tempodb_salvaged_total", "Damaged blocks that were set aside into the quarantine.",
+		func(s *tempodb.Stats) float64 { return float64(s.Salvaged) }),
+	metric(gauge, "tempo_tempodb_damage", "Damaged places met in blocks that serve queries.",
+		func(s *tempodb.Stats) float64 { return float64(len(s.Damage)) }),
 	metric(counter, "tempo_tempodb_maintain_errors_total", "Compactions and retentions that failed; they are repeated.",
 		func(s *tempodb.Stats) float64 { return float64(s.MaintainErrors) }),
 }
