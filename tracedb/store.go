@@ -79,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	err = o.Bucket.List(ctx, "", func(name string) error {
-		if tenant, folder := strings.CutSuffix(name, "/"); folder {
+		if tenant, folder := strings.CutSuffix(name, "/"); folder && tenant != block.QuarantineFolder {
 			tenants[tenant] = struct{}{}
 		}
 		return nil
