@@ -370,7 +370,7 @@ func TestManyAskWhileTheDirectoryIsMadeAnew(t *testing.T) {
 	name := objectName(tenant, m.ID, indexObject)
 	// One leaf of several, and the root as it was.
 	whole := bucket.objects[name]
-	for _, at := range []int{20, len(whole) - 3} {
+	for _, at := range []int{20, len(whole) / 2, len(whole) - 3} {
 		bucket.objects[name] = flipped(whole, at)
 		clear(bucket.reads)
 		b := mustOpen(t, bucket, m.ID)
@@ -397,5 +397,44 @@ func TestManyAskWhileTheDirectoryIsMadeAnew(t *testing.T) {
 		if n := bucket.reads[dataObject]; n > 300+20 {
 			t.Fatalf("%d reads of data for 300 keys", n)
 		}
+	}
+}
+
+// A scan that meets the damage to the directory on its way goes on where it was.
+func TestScanGoesOnWhereTheDirectoryIsMadeAnew(t *testing.T) {
+	bucket := newMemory()
+	entries := randomEntries(rand.New(rand.NewPCG(5, 6)), 3000, 60)
+	m := write(t, bucket, entries, WriterOptions{PageBytes: 64, Compression: page.Raw})
+	name := objectName(tenant, m.ID, indexObject)
+	whole := bucket.objects[name]
+	// A page of data is damaged too, before the place where the directory is.
+	bucket.objects[objectName(tenant, m.ID, dataObject)][20] ^= 1
+	for _, at := range []int{20, len(whole) / 2, len(whole) - 3} {
+		bucket.objects[name] = flipped(whole, at)
+		for _, from := range []int{0, 2500} {
+			b := mustOpen(t, bucket, m.ID)
+			told, n := 0, from
+			err := b.ScanAround(ctx, entries[from].key, func(key [16]byte, value []byte) (bool, error) {
+				if from == 0 && n == 0 && key != entries[0].key {
+					for n = 1; key != entries[n].key; n++ { // what is on the damaged page
+					}
+				}
+				if key != entries[n].key || !bytes.Equal(value, entries[n].value) {
+					t.Fatalf("directory damaged at %d: key %x, want %x", at, key, entries[n].key)
+				}
+				n++
+				return true, nil
+			}, func(error) error { told++; return nil })
+			if err != nil || n != len(entries) || told != 1-min(from, 1) {
+				t.Fatalf("directory damaged at %d: scan from %d to %d, damage %d times, %v", at, from, n, told, err)
+			}
+		}
+	}
+	b := mustOpen(t, bucket, m.ID)
+	if err := b.Scan(ctx, entries[2990].key, func([16]byte, []byte) (bool, error) { return true, errFull }); !errors.Is(err, errFull) {
+		t.Fatal(err)
+	}
+	if err := b.ScanAround(ctx, [16]byte{}, func([16]byte, []byte) (bool, error) { return true, nil }, func(error) error { return errFull }); !errors.Is(err, errFull) {
+		t.Fatal(err)
 	}
 }
