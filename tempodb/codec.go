@@ -16,7 +16,8 @@ type Codec interface {
 	// Merge appends to dst one value that holds what values, of which there is at least one, hold together; what several hold
 	// in the same way it holds once. Merging a merged value again, or with one of its parts, must change nothing.
 	Merge(dst []byte, values ...[]byte) ([]byte, error)
-	// Index lists the rows of a value.
+	// Index lists the rows of a value. A value that it refuses is refused by Append; one that it accepts, Merge and Summarize must
+	// accept too.
 	Index(value []byte, s index.Sink) error
 	// Summarize appends a summary of a merged value: small, and all that some answers need.
 	Summarize(dst, value []byte) ([]byte, error)

@@ -118,11 +118,7 @@ func logID(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return "", err
-	}
-	return id, errors.Join(dir.Sync(), dir.Close())
+	return id, syncDir(filepath.Dir(path))
 }
 
 func (db *DB) openBlocks(ctx context.Context) ([]*block.Block, error) {
@@ -189,9 +185,13 @@ func (db *DB) openLog(blocks []*block.Block) ([]*head, error) {
 			return current.add(key, wal.Position{Segment: pos.Segment, Offset: pos.Offset + int64(offset)}, value)
 		})
 		if err != nil {
-			// The record is as it was written: the program that wrote it knew a codec that this one does not.
+			// The record is as it was written: it was refused then too, or the program that wrote it knew a codec that this one does not.
+			path, aside := db.keepRefused(pos, payload)
+			if aside != nil {
+				return fmt.Errorf("set log record aside, %w, which can't be indexed: %w", aside, err)
+			}
 			unreadable++
-			db.opts.Logger.Error("log record can't be indexed", "database", db.opts.Name, "segment", pos.Segment, "offset", pos.Offset, "error", err)
+			db.opts.Logger.Error("log record can't be indexed and is set aside", "database", db.opts.Name, "segment", pos.Segment, "offset", pos.Offset, "file", path, "error", err)
 		}
 		return nil
 	})

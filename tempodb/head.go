@@ -76,7 +76,7 @@ func eachEntry(record []byte, fn func(key Key, offset int, value []byte) error) 
 	return nil
 }
 
-// add takes in an entry whose value is at pos of the log. Calls of add exclude each other and everything that reads by h.mu.
+// add takes in an entry whose value is at pos of the log. After an error, which is the codec's, the value is left out. Calls of add exclude each other and everything that reads by h.mu.
 func (h *head) add(key Key, pos wal.Position, value []byte) error {
 	owner, known := h.owners[key]
 	if !known {
@@ -84,6 +84,11 @@ func (h *head) add(key Key, pos wal.Position, value []byte) error {
 		h.owners[key] = owner
 		h.keys = append(h.keys, key)
 		h.values = append(h.values, extents{})
+	}
+	h.rows.Own(owner)
+	if err := h.codec.Index(value, h.rows); err != nil {
+		// A value that can't be read is not one of the key's: it would be in the way of all who ask for the others, and of the block.
+		return fmt.Errorf("index value of key %x: %w", key, err)
 	}
 	if h.entries == 0 {
 		h.born = time.Now()
@@ -98,10 +103,6 @@ func (h *head) add(key Key, pos wal.Position, value []byte) error {
 	list.last = link
 	h.bytes += int64(len(value))
 	h.entries++
-	h.rows.Own(owner)
-	if err := h.codec.Index(value, h.rows); err != nil {
-		return fmt.Errorf("index value of key %x: %w", key, err)
-	}
 	return nil
 }
 
@@ -142,8 +143,8 @@ func (h *head) appendValues(values [][]byte, key Key) ([][]byte, error) {
 func (h *head) contains(key Key) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	_, known := h.owners[key]
-	return known
+	owner, known := h.owners[key]
+	return known && h.values[owner].first != 0
 }
 
 func (h *head) search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
@@ -164,10 +165,15 @@ func (h *head) starts() index.Range {
 	return h.rows.Starts()
 }
 
-// sortedKeys returns all keys, ascending.
+// sortedKeys returns all keys that have values, ascending.
 func (h *head) sortedKeys() []Key {
 	h.mu.RLock()
-	keys := slices.Clone(h.keys)
+	keys := make([]Key, 0, len(h.keys))
+	for owner, key := range h.keys {
+		if h.values[owner].first != 0 {
+			keys = append(keys, key)
+		}
+	}
 	h.mu.RUnlock()
 	slices.SortFunc(keys, func(a, b Key) int { return bytes.Compare(a[:], b[:]) })
 	return keys
