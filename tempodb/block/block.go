@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -165,7 +166,7 @@ func (b *Block) failSearch(err error) error {
 
 // An opener makes the reader of an object of the block, for as long as ctx lasts. All that is read of a
 // block but its meta.json is read through it.
-type opener func(ctx context.Context, object string) io.ReaderAt
+type opener func(ctx context.Context, object string) *reader
 
 func openerOf(bucket backend.Bucket, meta *Meta) opener {
 	objects := make(map[string]*blockObject)
@@ -174,7 +175,7 @@ func openerOf(bucket backend.Bucket, meta *Meta) opener {
 			bucket: bucket, meta: meta, object: object, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object),
 		}
 	}
-	return func(ctx context.Context, object string) io.ReaderAt { return &reader{ctx, objects[object]} }
+	return func(ctx context.Context, object string) *reader { return &reader{ctx, objects[object]} }
 }
 
 // blockObject is an object of a block, to be read.
@@ -201,6 +202,22 @@ func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 		err = r.missing(r.ctx, err)
 	}
 	return n, err
+}
+
+// wholeObject is an object that was read with one request.
+type wholeObject struct {
+	*blockObject
+	bytes.Reader
+}
+
+// inOneRead reads an object that should have size bytes. That it has fewer is found by who reads them.
+func inOneRead(r *reader, size int64) (io.ReaderAt, error) {
+	content := make([]byte, size)
+	n, err := r.ReadAt(content, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return &wholeObject{r.blockObject, *bytes.NewReader(content[:n])}, nil
 }
 
 // Name returns the object's name; errors of the packages that read say it.
@@ -269,11 +286,21 @@ func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 	r := b.open(ctx, filterObject)
 	size := b.meta.Objects[filterObject].Bytes
 	f, err := b.filter.get(func() (*filter.Filter, error) {
-		f, err := filter.Open(r, size)
-		if err == nil && size <= loadedFilter {
-			err = f.Load()
+		if size < 0 || size > loadedFilter {
+			return filter.Open(r, size)
 		}
-		return f, err
+		whole, err := inOneRead(r, size)
+		if err != nil {
+			return nil, err
+		}
+		f, err := filter.Open(whole, size)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.Load(); err != nil {
+			return nil, err
+		}
+		return f.Reading(r), nil // it has a copy of what it needs
 	})
 	if err != nil {
 		return nil, b.fail(err)

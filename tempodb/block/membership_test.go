@@ -24,7 +24,7 @@ func TestABlockExcludesKeysWithoutReadingOnceItKnowsItsFilter(t *testing.T) {
 			t.Fatalf("key %x: %t, %v", e.key, maybe, err)
 		}
 	}
-	if len(bucket.reads) != 1 || bucket.reads[filterObject] == 0 {
+	if len(bucket.reads) != 1 || bucket.reads[filterObject] != 1 {
 		t.Fatalf("what the filter takes: reads %v", bucket.reads)
 	}
 	clear(bucket.reads)
