@@ -11,6 +11,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jaeger-tempo/tempo/bench/workload"
@@ -131,7 +132,7 @@ func growth(o *options) (any, error) {
 	for i := range questions {
 		q := &questions[i]
 		// The label tells the questions apart in a profile: go tool pprof -tagfocus
-		pprof.Do(ctx, pprof.Labels("question", q.name), func(ctx context.Context) {
+		pprof.Do(ctx, pprof.Labels("question", strings.ReplaceAll(q.name, ",", "")), func(ctx context.Context) {
 			r.Questions[i].Warm, err = askWarm(ctx, reader, bucket, q)
 		})
 		if err != nil {
