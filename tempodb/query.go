@@ -119,13 +119,12 @@ func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, erro
 		lists := make([][]index.Hit, len(round), len(round)+1)
 		errs := make([]error, len(round))
 		inParallel(len(round), func(i int) { lists[i], errs[i] = searchBlock(ctx, round[i], q) })
-		for i, err := range errs {
+		for _, err := range errs {
 			if err != nil {
 				if ctx.Err() != nil {
 					return nil, ctx.Err()
 				}
-				missing.add(err)
-				lists[i] = nil
+				missing.add(err) // with the hits of what is whole
 			}
 		}
 		hits = index.MergeHits(q.Limit, append(lists, hits)...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
@@ -35,6 +36,16 @@ func (db *DB) setAside(ctx context.Context, id block.ID) error {
 	report, err := block.Salvage(ctx, db.opts.Bucket, db.opts.Name, id, db.opts.Codec, block.SalvageOptions{By: "tempodb"})
 	switch {
 	case errors.Is(err, block.ErrSound):
+		// What was met has passed: the block begins anew, with no damage to its name.
+		db.replace(func(v *view) *view {
+			blocks := slices.Clone(v.blocks)
+			for i, b := range blocks {
+				if b.Meta().ID == id && len(b.Damage()) > 0 {
+					blocks[i] = block.New(db.opts.Bucket, b.Meta(), db.opts.Codec)
+				}
+			}
+			return &view{heads: v.heads, blocks: blocks}
+		})
 		return nil
 	case errors.Is(err, backend.ErrNotExist):
 		return db.exchange(ctx, []block.ID{id}, nil)
