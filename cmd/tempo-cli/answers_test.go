@@ -18,6 +18,9 @@ import (
 	"github.com/jaeger-tempo/tempo/bench/workload"
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/export"
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/export/exporttest"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 type searchAnswer struct{ Traces []found }
@@ -350,6 +353,72 @@ func TestVerifyNamesTheDamageOfAFlippedByte(t *testing.T) {
 	}
 }
 
+func TestADetourAroundDamageIsTold(t *testing.T) {
+	dir := copyOf(t)
+	id := list(t, dir).Blocks[0].ID
+	name := filepath.Join(dir, "blocks", defaultTenant, string(id), "filter")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	part := shop.truth.Traces[0]
+	stdout, stderr, code := try("--store="+dir, "trace", fmt.Sprintf("%x", part.TraceID), "-o", "otlp-json")
+	if code != exitOK || !strings.Contains(stderr, "detour") || !strings.Contains(stderr, string(id)) || exporttest.CountSpans(exporttest.ParseOTLP(t, []byte(stdout))) != part.Spans {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+func TestTheQuarantineIsListedAndExplained(t *testing.T) {
+	dir := copyOf(t)
+	if out := ask(t, dir, "quarantine", "list"); !strings.Contains(out, "nothing") {
+		t.Error(out)
+	}
+	id := list(t, dir).Blocks[0].ID
+	name := filepath.Join(dir, "blocks", defaultTenant, string(id), "data")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := local.New(filepath.Join(dir, "blocks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	want, err := block.Salvage(t.Context(), bucket, defaultTenant, id, tracedb.Codec{}, block.SalvageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := parse[struct{ Quarantine []setAside }](t, ask(t, dir, "quarantine", "list", "-o", "json")).Quarantine
+	if len(all) != 1 || all[0].ID != id || all[0].Tenant != defaultTenant || all[0].Saved != want.Saved || all[0].NewBlock != want.NewBlock || all[0].Damage != want.DamageCount {
+		t.Errorf("%+v, want %+v", all, want)
+	}
+	for _, args := range [][]string{{"quarantine", "list"}, {"quarantine", "view", string(id)}} {
+		text := ask(t, dir, args...)
+		for _, word := range []string{string(id), string(want.NewBlock)} {
+			if !strings.Contains(text, word) {
+				t.Errorf("%s does not say %s: %s", args, word, text)
+			}
+		}
+	}
+	if r := parse[block.SalvageReport](t, ask(t, dir, "quarantine", "view", string(id), "-o", "json")); r.Block != id || len(r.Lost) != want.LostCount {
+		t.Errorf("%+v", r)
+	}
+	if tenants := ask(t, dir, "tenants"); tenants != defaultTenant+"\n" {
+		t.Errorf("tenants: %q", tenants)
+	}
+	if _, stderr, code := try("--store="+dir, "quarantine", "view", string(want.NewBlock)); code != exitNo || !strings.Contains(stderr, "not in quarantine") {
+		t.Errorf("%d: %s", code, stderr)
+	}
+}
+
 func TestVerifyNamesAMissingObject(t *testing.T) {
 	for _, object := range []string{"data", "index", "filter", "search", "summary"} {
 		dir := copyOf(t)
@@ -419,6 +488,17 @@ func exported(t *testing.T, dir string, format export.Format, args ...string) []
 	return content
 }
 
+// idOf returns the trace ID in a line of OTLP JSON, without parsing the rest.
+func idOf(t *testing.T, line []byte) string {
+	t.Helper()
+	const key = `"traceId":"`
+	i := bytes.Index(line, []byte(key))
+	if i < 0 || len(line) < i+len(key)+32 {
+		t.Fatalf("no trace ID in %.100s", line)
+	}
+	return string(line[i+len(key):][:32])
+}
+
 func TestExportWritesEveryTraceOnceAndWhole(t *testing.T) {
 	compacted := copyOf(t)
 	merge(t, compacted)
@@ -452,7 +532,7 @@ func TestExportWithConditionsWritesWhatSearchFinds(t *testing.T) {
 		got := make(map[string]bool)
 		n := 0
 		for line := range bytes.Lines(exported(t, shop.dir, export.OTLPJSON, flagsOf(q, "tag")...)) {
-			got[fmt.Sprintf("%x", exporttest.ParseOTLP(t, line).ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId)] = true
+			got[idOf(t, line)] = true
 			n++
 		}
 		if !maps.Equal(got, want) || n != len(want) {
@@ -484,7 +564,7 @@ func TestExportOfADamagedStoreWritesTheRestAndSaysSo(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for line := range bytes.Lines(text) {
-		id := fmt.Sprintf("%x", exporttest.ParseOTLP(t, line).ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId)
+		id := idOf(t, line)
 		if seen[id] {
 			t.Errorf("trace %s twice", id)
 		}

@@ -24,6 +24,7 @@ type program struct {
 	flags   storeFlags
 	bucket  backend.Bucket // nil before open
 	counted *instrument.Counted
+	set     *blocks.Set // nil before openBlocks
 	closers []func()
 }
 
@@ -70,7 +71,7 @@ Exit codes:
 	p.flags.add(root.PersistentFlags(), p.env)
 	root.PersistentFlags().BoolP("help", "h", false, "say more about a command")
 	root.Flags().Bool("version", false, "print the version")
-	root.AddCommand(p.tenantsCommand(), p.blocksCommand(), p.traceCommand(), p.searchCommand(), p.servicesCommand(), p.operationsCommand(),
+	root.AddCommand(p.tenantsCommand(), p.blocksCommand(), p.quarantineCommand(), p.traceCommand(), p.searchCommand(), p.servicesCommand(), p.operationsCommand(),
 		p.exportCommand(), p.compactCommand(), p.retentionCommand(), p.genCommand())
 	return root
 }
@@ -173,6 +174,16 @@ func (p *program) close() {
 	}
 }
 
+// warn says what damage was met that did no harm to the answer.
+func (p *program) warn() {
+	if p.set == nil {
+		return
+	}
+	for _, err := range p.set.Damage() {
+		fmt.Fprintf(p.stderr, "tempo-cli: the answer is whole, but took a detour around damage: %s\n", oneLine(err))
+	}
+}
+
 func (p *program) printStats() {
 	counts := p.counted.Counts()
 	total := counts.Total()
@@ -197,6 +208,7 @@ func (p *program) openBlocks(ctx context.Context) (*blocks.Set, error) {
 	if err != nil {
 		return nil, fromStore(err)
 	}
+	p.set = set
 	if l := set.Blocks(); len(l.Live)+len(l.Retired)+len(l.Damaged)+len(l.Unfinished) > 0 {
 		return set, nil
 	}

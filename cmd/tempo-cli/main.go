@@ -30,6 +30,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 	err := cmd.ExecuteContext(ctx)
 	p.close()
 	if err == nil {
+		p.warn()
 		return exitOK
 	}
 	if ctx.Err() != nil {

@@ -47,6 +47,10 @@ func (s *Set) Each(ctx context.Context, q *index.Query, progress func(Progress),
 	e.state.AllBlocks = len(metas)
 	for _, m := range metas {
 		if err := e.block(m, q); err != nil {
+			var ours errOurs
+			if errors.As(err, &ours) {
+				return ours.error
+			}
 			return err
 		}
 		e.state.Blocks++
@@ -76,6 +80,8 @@ func (e *each) report() {
 
 // errOurs marks an error of fn, or of a context that is done: the block is not to blame.
 type errOurs struct{ error }
+
+func (e errOurs) Unwrap() error { return e.error }
 
 func (e *each) block(m *block.Meta, q *index.Query) error {
 	e.state.Keys, e.state.AllKeys = 0, m.Keys

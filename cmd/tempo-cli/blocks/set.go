@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -73,6 +74,16 @@ func (s *Set) open(ctx context.Context, id block.ID) (*block.Block, error) {
 	defer s.mu.Unlock()
 	s.opened[id] = b
 	return b, nil
+}
+
+// Damage returns the damage that was met in blocks, whether or not an answer suffered from it.
+func (s *Set) Damage() (met []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.opened)) {
+		met = append(met, s.opened[id].Damage()...)
+	}
+	return met
 }
 
 // missing gathers what could not be read. It may be used concurrently.

@@ -1,0 +1,238 @@
+package blocks_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jaeger-tempo/tempo/bench/workload"
+	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/blocks"
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/index"
+	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/tracedb"
+)
+
+const tenant = "t"
+
+// store writes the workload in so many blocks, with every request in the next block: most traces are in several.
+func store(t testing.TB, traces, n int) (*local.Bucket, *workload.Truth) {
+	t.Helper()
+	bucket, err := local.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bucket.Close() })
+	parts := make([]map[trace.ID][]byte, n)
+	for i := range parts {
+		parts[i] = make(map[trace.ID][]byte)
+	}
+	var splitter trace.Splitter
+	w := workload.New(3, traces)
+	i := 0
+	for r := range w.Requests() {
+		fragments, _, err := splitter.Split(r.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fragments {
+			parts[i%n][f.TraceID] = append(parts[i%n][f.TraceID], f.Data...)
+		}
+		i++
+	}
+	for _, values := range parts {
+		bw, err := block.NewWriter(t.Context(), bucket, tenant, block.WriterOptions{Codec: tracedb.Codec{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []trace.ID
+		for id := range values {
+			ids = append(ids, id)
+		}
+		slices.SortFunc(ids, func(a, b trace.ID) int { return bytes.Compare(a[:], b[:]) })
+		for _, id := range ids {
+			merged, err := trace.Merge(nil, values[id])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := bw.Add(id, merged); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := bw.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bucket, w.Truth()
+}
+
+func open(t testing.TB, bucket backend.Bucket) *blocks.Set {
+	t.Helper()
+	s, err := blocks.Open(t.Context(), bucket, tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPartsOfTracesInManyBlocksAreJoined(t *testing.T) {
+	bucket, truth := store(t, 200, 5)
+	s := open(t, bucket)
+	several := 0
+	for _, want := range truth.Traces {
+		parts, err := s.Parts(t.Context(), want.TraceID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := blocks.Join(parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := trace.Spans(data); err != nil || n != want.Spans {
+			t.Errorf("trace %x: %d spans, %v; want %d", want.TraceID, n, err, want.Spans)
+		}
+		sum, err := s.Summary(t.Context(), want.TraceID)
+		if err != nil || sum.Spans != want.Spans {
+			t.Errorf("trace %x: summary %+v, %v", want.TraceID, sum, err)
+		}
+		if len(parts) > 1 {
+			several++
+		}
+	}
+	if several < 50 {
+		t.Errorf("only %d traces are in several blocks", several)
+	}
+	if _, err := s.Summary(t.Context(), trace.ID{1}); !errors.Is(err, blocks.ErrNotFound) {
+		t.Errorf("of no trace: %v", err)
+	}
+}
+
+func TestEachGivesEveryTraceOnceAndWhole(t *testing.T) {
+	bucket, truth := store(t, 200, 5)
+	for _, q := range []*index.Query{nil, {Start: index.Everything, Duration: index.Everything, Limit: 3}} {
+		seen := make(map[trace.ID]int)
+		var last blocks.Progress
+		err := open(t, bucket).Each(t.Context(), q, func(p blocks.Progress) {
+			if p.Blocks < last.Blocks || p.Blocks > p.AllBlocks || p.Keys > p.AllKeys {
+				t.Errorf("%+v after %+v", p, last)
+			}
+			last = p
+		}, func(id trace.ID, data []byte) error {
+			if seen[id] > 0 {
+				t.Errorf("trace %s twice", id)
+			}
+			var err error
+			seen[id], err = trace.Spans(data)
+			return err
+		})
+		if err != nil || last.Blocks != 5 || last.AllBlocks != 5 {
+			t.Errorf("%v, %+v", err, last)
+		}
+		for _, want := range truth.Traces {
+			if seen[want.TraceID] != want.Spans {
+				t.Errorf("trace %x: %d spans, want %d", want.TraceID, seen[want.TraceID], want.Spans)
+			}
+		}
+	}
+}
+
+func TestFewTracesAreReadByThemselves(t *testing.T) {
+	bucket, truth := store(t, 600, 2)
+	reads := &counting{Bucket: bucket}
+	s := open(t, reads)
+	i := slices.IndexFunc(workload.Queries(), func(q workload.Query) bool { return q.Kind == "rare tag" })
+	q := workload.Queries()[i]
+	var any []*index.Expr
+	for _, space := range trace.Spaces {
+		any = append(any, index.Equal(trace.AppendField(nil, q.Key, space), trace.AppendValueTerm(nil, q.Value)))
+	}
+	found := 0
+	err := s.Each(t.Context(), &index.Query{Where: index.Or(any...), Start: index.Everything, Duration: index.Everything}, nil, func(trace.ID, []byte) error {
+		found++
+		return nil
+	})
+	if err != nil || found != len(truth.Answers[i]) {
+		t.Errorf("%d traces, want %d: %v", found, len(truth.Answers[i]), err)
+	}
+	var size int64
+	for _, m := range s.Blocks().Live {
+		size += m.Objects["data"].Bytes
+	}
+	if reads.data > size/2 {
+		t.Errorf("%d bytes of data were read for %d traces, of %d", reads.data, found, size)
+	}
+}
+
+// counting counts bytes read of data objects.
+type counting struct {
+	backend.Bucket
+	mu   sync.Mutex
+	data int64
+}
+
+func (c *counting) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if strings.HasSuffix(name, "/data") {
+		c.mu.Lock()
+		c.data += int64(len(p))
+		c.mu.Unlock()
+	}
+	return c.Bucket.ReadAt(ctx, name, p, off)
+}
+
+func TestErrorsOfTheCallerAreTheCallers(t *testing.T) {
+	bucket, _ := store(t, 50, 3)
+	enough := errors.New("enough")
+	n := 0
+	err := open(t, bucket).Each(t.Context(), nil, nil, func(trace.ID, []byte) error {
+		if n++; n == 7 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || errors.As(err, new(*tempodb.PartialError)) || n != 7 {
+		t.Errorf("after %d: %v", n, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	s := open(t, bucket)
+	err = s.Each(ctx, nil, nil, func(trace.ID, []byte) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := s.Search(ctx, &index.Query{Start: index.Everything, Duration: index.Everything}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled search: %v", err)
+	}
+}
+
+func TestABlockThatIsGoneIsNamed(t *testing.T) {
+	bucket, truth := store(t, 100, 3)
+	s := open(t, bucket)
+	gone := s.Blocks().Live[1].ID
+	if err := block.Delete(t.Context(), bucket, tenant, gone); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, err error) {
+		t.Helper()
+		var partial *tempodb.PartialError
+		if !errors.As(err, &partial) || len(partial.Parts) != 1 || !strings.Contains(err.Error(), string(gone)) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	hits, err := s.Search(t.Context(), &index.Query{Start: index.Everything, Duration: index.Everything})
+	check("search", err)
+	if len(hits) == 0 {
+		t.Error("search finds nothing in the blocks that are there")
+	}
+	services, err := s.Terms(t.Context(), trace.FieldService, nil)
+	check("terms", err)
+	if len(services) != len(truth.Operations) {
+		t.Errorf("services %q", services)
+	}
+	check("each", s.Each(t.Context(), nil, nil, func(trace.ID, []byte) error { return nil }))
+}
