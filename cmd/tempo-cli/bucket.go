@@ -102,7 +102,7 @@ func parseStore(text string) (place, error) {
 }
 
 // openBucket opens the store for reading. close ends it.
-func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, bool)) (*instrument.Counted, func(), error) {
+func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, bool)) (*instrument.Counted, func() error, error) {
 	p, err := parseStore(f.store)
 	if err != nil {
 		return nil, nil, err
@@ -117,19 +117,19 @@ func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, b
 		if err != nil {
 			return nil, nil, storeError{err}
 		}
-		return count(b), func() { b.Close() }, nil
+		return count(b), b.Close, nil
 	case "gs":
 		b, err := gcs.Open(ctx, gcs.Options{Bucket: p.bucket, Prefix: p.prefix})
 		if err != nil {
 			return nil, nil, storeError{err}
 		}
-		return count(b), func() { b.Close() }, nil
+		return count(b), b.Close, nil
 	case "s3":
 		b, err := s3.Open(ctx, f.s3Options(p))
 		if err != nil {
 			return nil, nil, storeError{err}
 		}
-		return count(b), func() { b.Close() }, nil
+		return count(b), b.Close, nil
 	default:
 		key, _ := env("AZURE_STORAGE_KEY")
 		connection, _ := env("AZURE_STORAGE_CONNECTION_STRING")
@@ -140,7 +140,7 @@ func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, b
 		if err != nil {
 			return nil, nil, storeError{err}
 		}
-		return count(b), func() { b.Close() }, nil
+		return count(b), b.Close, nil
 	}
 }
 

@@ -25,7 +25,7 @@ type program struct {
 	bucket  backend.Bucket // nil before open
 	counted *instrument.Counted
 	set     *blocks.Set // nil before openBlocks
-	closers []func()
+	closers []func() error
 }
 
 func (p *program) command() *cobra.Command {
@@ -167,7 +167,7 @@ func (p *program) open(ctx context.Context) error {
 // close ends what was opened.
 func (p *program) close() {
 	for _, closer := range slices.Backward(p.closers) {
-		closer()
+		_ = closer() // what was only read from
 	}
 	if p.flags.stats && p.counted != nil {
 		p.printStats()

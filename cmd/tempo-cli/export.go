@@ -125,7 +125,7 @@ func (o *outFile) commit() error {
 		err = os.Rename(f.Name(), o.name)
 	}
 	if err != nil {
-		os.Remove(f.Name())
+		err = errors.Join(err, os.Remove(f.Name()))
 	}
 	return err
 }
@@ -134,6 +134,6 @@ func (o *outFile) commit() error {
 func (o *outFile) abort() {
 	if o.file != nil {
 		o.file.Close()
-		os.Remove(o.file.Name())
+		_ = os.Remove(o.file.Name()) // there is an error already
 	}
 }

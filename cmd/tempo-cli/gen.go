@@ -118,7 +118,7 @@ func (p *program) genBlocks(ctx context.Context, w *workload.Workload, traces in
 	if err != nil {
 		return storeError{err}
 	}
-	defer bucket.Close()
+	defer func() { _ = bucket.Close() }() // files open for reading
 	bar := newProgress(p.stderr, "gen")
 	defer bar.end()
 	var splitter trace.Splitter

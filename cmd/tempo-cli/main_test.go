@@ -301,20 +301,20 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestHelpOfEveryCommandSaysWhatItDoes(t *testing.T) {
-	p := &program{env: noEnv}
-	var walk func(path []string)
-	walk = func(path []string) {
+	check := func(path ...string) {
 		stdout, _, code := try(append(path, "--help")...)
 		if code != exitOK || len(stdout) < 100 || strings.Contains(stdout, "%!") {
 			t.Errorf("%s --help: %d, %s", path, code, stdout)
 		}
 	}
+	p := &program{env: noEnv}
 	for _, c := range p.command().Commands() {
-		if !c.Hidden {
-			walk([]string{c.Name()})
-			for _, sub := range c.Commands() {
-				walk([]string{c.Name(), sub.Name()})
-			}
+		if c.Hidden {
+			continue
+		}
+		check(c.Name())
+		for _, sub := range c.Commands() {
+			check(c.Name(), sub.Name())
 		}
 	}
 }

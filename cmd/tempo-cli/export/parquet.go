@@ -54,14 +54,13 @@ const (
 // and the attributes stay in their order.
 type parquetWriter struct {
 	out  *bufio.Writer
-	w    *parquet.Writer
+	w    *parquet.GenericWriter[Span]
 	rows []parquet.Row
 	json []byte
 }
 
 func newParquet(out *bufio.Writer) *parquetWriter {
-	return &parquetWriter{out: out, w: parquet.NewWriter(out,
-		parquet.SchemaOf(Span{}),
+	return &parquetWriter{out: out, w: parquet.NewGenericWriter[Span](out,
 		parquet.Compression(&parquet.Zstd),
 		parquet.MaxRowsPerRowGroup(rowsPerGroup),
 		parquet.DictionaryMaxBytes(dictionaryBytes),
