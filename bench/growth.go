@@ -277,7 +277,7 @@ func askable(o *options, t *truth) []question {
 			err = errors.New("there are none")
 		}
 		return err
-	}}, max(1, o.Searches/10)})
+	}}, 1})
 }
 
 // asksFor returns a search for summaries that must be those of want.
