@@ -15,7 +15,7 @@
 //
 // # Memory
 //
-// Writers hold one trace; that of Parquet also a row group as it is stored, of 100,000 spans: some 10 MB.
+// Writers hold one trace; that of Parquet also a row group, of 100,000 spans: some 100 MB, whatever follows.
 //
 // A Writer is for one goroutine. Who calls is program tempo-cli.
 package export
