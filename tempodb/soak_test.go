@@ -169,7 +169,7 @@ func TestSoak(t *testing.T) {
 		return nil
 	})
 
-	db := open(t, t.TempDir(), crowdOptions(16<<20))
+	db := open(t, t.TempDir(), crowdOptions(4<<20))
 	pace := time.NewTicker(2 * time.Millisecond)
 	defer pace.Stop()
 	c := &crowd{db: db, seed: seed, pace: pace.C}
@@ -197,7 +197,7 @@ func TestSoak(t *testing.T) {
 	group.Wait()
 	fmt.Println("histories:", &tally)
 	fmt.Printf("kills: %d of a process, %d puts acknowledged in the last directory\n", rounds, kills.acks)
-	if s := db.Stats(); s.BlockBytes > 32<<20 {
+	if s := db.Stats(); s.BlockBytes > 8<<20 {
 		t.Errorf("blocks of %d bytes are kept, twice what retention says", s.BlockBytes)
 	}
 	noGarbage(t, db)

@@ -522,11 +522,45 @@ func (x *trial) again() {
 
 // settle finds out which of the lines that may be there are.
 func (x *trial) settle() {
+	x.nothingTwice()
 	if len(x.undecided) > 0 || len(x.zombies) > 0 {
 		x.learn()
 	}
 	if len(x.orphans()) == 0 {
 		x.zombies = make(content)
+	}
+}
+
+// nothingTwice fails if a database that was just opened serves what it has elsewhere: a block beside the one that it was merged into, or a
+// segment of the log that is in a block. No answer would be wrong; but the same data would be written again and again.
+func (x *trial) nothingTwice() {
+	blocks := x.db.view.Load().blocks
+	served := make(map[block.ID]bool)
+	sources := make(map[string]bool)
+	for _, b := range blocks {
+		m := b.Meta()
+		served[m.ID] = true
+		for _, source := range m.Sources {
+			sources[source] = true
+		}
+		if m.Level > 0 && len(m.Parents) == 0 || m.Level == 0 && len(m.Sources) == 0 {
+			x.fail("block %s of level %d does not say where it comes from", m.ID, m.Level)
+		}
+	}
+	if x.background {
+		return // by now it may be about to change
+	}
+	for _, b := range blocks {
+		for _, parent := range b.Meta().Parents {
+			if served[parent] {
+				x.fail("block %s is served beside %s, which it was merged into", parent, b.Meta().ID)
+			}
+		}
+	}
+	for _, segment := range x.db.log.Segments() {
+		if sources[x.db.source(segment.ID)] {
+			x.fail("segment %d of the log is served beside the block that it is in", segment.ID)
+		}
 	}
 }
 
