@@ -9,7 +9,7 @@
 // search, and summarises them. A value that is appended twice must merge into itself, since a crash between writing a block and removing
 // its part of the log leaves both; then the log's part is dropped at the next Open.
 //
-//	db, err := tempodb.Open(ctx, tempodb.Options{Dir: dir, Bucket: bucket, Codec: codec})
+//	db, err := tempodb.Open(ctx, tempodb.Options{Dir: dir, Bucket: bucket, Name: "notes", Codec: codec})
 //	err = db.Append(ctx, []tempodb.Entry{{Key: key, Value: value}}) // durable and visible
 //	value, err = db.Get(ctx, nil, key)
 //	hits, err := db.Search(ctx, &index.Query{Where: index.Equal(field, term), Start: index.Everything, Duration: index.Everything})

@@ -131,7 +131,7 @@ func (x *killed) round(ctx context.Context) error {
 	if seen < after {
 		return fmt.Errorf("the child ended by itself after %d acknowledgements", seen)
 	}
-	return x.check(ctx)
+	return x.check(context.WithoutCancel(ctx))
 }
 
 // failed is a fataler that gives an error back.
