@@ -134,11 +134,11 @@ func (x *killed) round(ctx context.Context) error {
 	return x.check(context.WithoutCancel(ctx))
 }
 
-// failed is a fataler that gives an error back.
-type failed struct{ err error }
+// failed is a fataler whose failures check recovers.
+type failed struct{}
 
-func (*failed) Helper()            {}
-func (f *failed) Fatal(all ...any) { panic(failure{errors.New(fmt.Sprint(all...))}) }
+func (failed) Helper()          {}
+func (failed) Fatal(all ...any) { panic(failure{errors.New(fmt.Sprint(all...))}) }
 
 func (x *killed) check(ctx context.Context) (err error) {
 	defer func() {
@@ -150,7 +150,7 @@ func (x *killed) check(ctx context.Context) (err error) {
 			err = f.error
 		}
 	}()
-	db := open(&failed{}, x.dir, killedOptions)
+	db := open(failed{}, x.dir, killedOptions)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	// The put that each writer was at may be there; then the writer goes on behind it.
 	for w := range x.next {
