@@ -11,7 +11,9 @@ import (
 )
 
 const (
-	termPageBytes = 32 << 10
+	// termPageBytes is small: a term is asked for alone or with a few neighbours, and a search of many blocks decodes a page in each. A
+	// quarter of the size makes a list of services three times as fast, and the object 1.5 % longer.
+	termPageBytes = 8 << 10
 
 	objectVersion = 1
 	trailerBytes  = 24
