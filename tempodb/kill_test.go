@@ -125,8 +125,10 @@ func (x *killed) round(ctx context.Context) error {
 		}
 	}
 	child.Wait()
-	if ctx.Err() != nil {
-		return nil
+	select {
+	case <-ctx.Done():
+		return nil // time is up
+	default:
 	}
 	if seen < after {
 		return fmt.Errorf("the child ended by itself after %d acknowledgements", seen)

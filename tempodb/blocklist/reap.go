@@ -178,7 +178,12 @@ func (r *reaper) delete(ctx context.Context, s reapStep) (done bool, err error) 
 	r.mu.Lock()
 	blocked := slices.ContainsFunc(s.after, func(id block.ID) bool { return !r.gone[id] })
 	r.mu.Unlock()
-	if blocked || ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
+		return false, nil // who called says so, once
+	default:
+	}
+	if blocked {
 		return false, nil
 	}
 	switch s.kind {

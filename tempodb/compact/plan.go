@@ -39,10 +39,10 @@ func (o PlanOptions) withDefaults() PlanOptions {
 	if len(o.Windows) == 0 {
 		o.Windows = []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour}
 	}
-	unit := time.Duration(1)
+	unit := int64(1)
 	for i, w := range o.Windows {
-		unit *= max((w+unit-1)/unit, 1)
-		o.Windows[i] = unit
+		unit *= max((int64(w)+unit-1)/unit, 1)
+		o.Windows[i] = time.Duration(unit)
 	}
 	o.Settle = cmp.Or(o.Settle, 15*time.Minute)
 	o.Growth = max(cmp.Or(o.Growth, 4), settledGrowth)
