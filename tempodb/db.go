@@ -84,6 +84,12 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := db.delete(ctx, superseded); err != nil {
 		db.opts.Logger.Warn("superseded blocks can't be deleted; they are left out", "database", o.Name, "error", err)
 	}
+	// The blocks are this DB's alone, and it writes none yet: what has no meta.json was never finished.
+	if garbage, err := block.RemoveGarbage(ctx, o.Bucket, o.Name, time.Now()); err != nil {
+		o.Logger.Warn("what a crash has left of blocks can't be deleted", "database", o.Name, "error", err)
+	} else if len(garbage) > 0 {
+		o.Logger.Info("what a crash has left of blocks is deleted", "database", o.Name, "blocks", garbage)
+	}
 	ctx, db.stop = context.WithCancel(context.WithoutCancel(ctx))
 	db.done.Go(func() { db.cutLoop(ctx) })
 	db.done.Go(func() { db.maintainLoop(ctx) })

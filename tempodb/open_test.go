@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
 )
 
 func TestAStoreThatFailsWhileItIsOpenedIsNotTakenForDamage(t *testing.T) {
@@ -52,6 +53,33 @@ func TestAStoreThatFailsWhileItIsOpenedIsNotTakenForDamage(t *testing.T) {
 	}
 	if s := db.Stats(); s.Blocks != 1 || len(s.DamagedBlocks) != 1 {
 		t.Errorf("with a damaged block: %+v", s)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatACrashLeavesOfABlockIsGoneAfterTheNextOpen(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	w, err := block.NewWriter(t.Context(), db.opts.Bucket, "notes", block.WriterOptions{Codec: noteCodec{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Abort()
+	folder := filepath.Join(dir, "blocks", "notes", string(w.ID()))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "data"), []byte("begun"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, dir)
+	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is there: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

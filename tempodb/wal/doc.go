@@ -55,6 +55,6 @@
 // # Concurrency
 //
 // All methods of Log may be called at once from any goroutine. A ReadAt that has begun ends well when the
-// segment is removed meanwhile. One process owns a directory; the owner sees to that (package tempodb
+// segment is removed meanwhile. One process owns a directory; the owner sees to that (cmd/tempo-plugin
 // locks it).
 package wal
