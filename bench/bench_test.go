@@ -42,6 +42,7 @@ func TestBenchmark(t *testing.T) {
 		"CPU, OTLP in to settled", "peak memory", "bytes at rest, index included", "  data", "  search",
 		"trace by ID, settled, p50", "trace by ID after the ack, p50",
 		"search summaries, service, p50", "search summaries, operation, p50", "search summaries, tag, p50",
+		"fsync always: OTLP", "fsync interval: OTLP", "fsync never: OTLP", "  Jaeger v1: gRPC, 50 callers", "  Jaeger v1: gRPC, 512 spans, one by one",
 		"search summaries, rare tag, p50", "search summaries, duration, p50", "search whole traces, service, p50",
 	} {
 		i := slices.IndexFunc(r.Rows, func(row row) bool { return row.Name == want })
@@ -51,6 +52,16 @@ func TestBenchmark(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, out.String())
+		}
+	}
+	if len(r.Growth) != 2 || len(r.Growth[0].Questions) != len(r.Growth[1].Questions) {
+		t.Fatalf("growth: %+v", r.Growth)
+	}
+	for _, g := range r.Growth {
+		for _, q := range g.Questions {
+			if !strings.Contains(out.String(), q.Name) || q.Cold.Requests < 1 || q.Cold.P50 <= 0 {
+				t.Errorf("growth to %d blocks: %+v", g.Blocks, q)
+			}
 		}
 	}
 	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
