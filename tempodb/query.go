@@ -22,11 +22,11 @@ func (s *queries) Get(ctx context.Context, dst []byte, key Key) ([]byte, error) 
 		return dst, err
 	}
 	defer v.release()
-	return s.get(ctx, v, dst, key)
+	return s.get(ctx, v, dst, key, v.missing())
 }
 
-func (s *queries) get(ctx context.Context, v *view, dst []byte, key Key) ([]byte, error) {
-	var missing partial
+// get is Get on a view, with what is missing already.
+func (s *queries) get(ctx context.Context, v *view, dst []byte, key Key, missing partial) ([]byte, error) {
 	var values [][]byte
 	blocks := v.mayHold(key)
 	answers := make([]struct {
@@ -90,7 +90,7 @@ func (s *queries) Search(ctx context.Context, q *index.Query) ([]index.Hit, erro
 		return nil, err
 	}
 	defer v.release()
-	var missing partial
+	missing := v.missing()
 	var hits []index.Hit
 	for i := len(v.heads) - 1; i >= 0; i-- {
 		more, err := v.heads[i].search(ctx, q)
@@ -168,7 +168,7 @@ func (s *queries) Terms(ctx context.Context, field, prefix []byte) ([]string, er
 		return nil, err
 	}
 	defer v.release()
-	var missing partial
+	missing := v.missing()
 	var mu sync.Mutex // of seen
 	seen := make(map[string]struct{})
 	note := func(value []byte) bool {
@@ -200,7 +200,8 @@ func (s *queries) Terms(ctx context.Context, field, prefix []byte) ([]string, er
 	return values, missing.err()
 }
 
-// Summary appends the summary of key's value to dst. It reads no value where one block has all of it.
+// Summary appends the summary of key's value to dst. It reads no value where one block has all of it. The summary of what could be read
+// comes with a *PartialError.
 func (s *queries) Summary(ctx context.Context, dst []byte, key Key) ([]byte, error) {
 	v, err := s.acquire()
 	if err != nil {
@@ -211,16 +212,21 @@ func (s *queries) Summary(ctx context.Context, dst []byte, key Key) ([]byte, err
 		if in := s.holder(ctx, v, key); in != nil {
 			summary, found, err := in.Summary(ctx, dst, key)
 			if found && err == nil {
-				return summary, nil
+				missing := v.missing()
+				return summary, missing.err()
 			}
 			// The value tells, and says what is missing.
 		}
 	}
-	value, err := s.get(ctx, v, nil, key)
+	value, lost := s.get(ctx, v, nil, key, v.missing())
+	if lost != nil && len(value) == 0 {
+		return dst, lost
+	}
+	summary, err := s.codec.Summarize(dst, value)
 	if err != nil {
 		return dst, err
 	}
-	return s.codec.Summarize(dst, value)
+	return summary, lost
 }
 
 // holder returns the block that has all of key if it is in any; nil if several may hold some of it.
@@ -251,7 +257,7 @@ func (s *queries) EachSummary(ctx context.Context, starts index.Range, fn func(k
 		return err
 	}
 	defer v.release()
-	var missing partial
+	missing := v.missing()
 	var sources []*cursor
 	defer func() {
 		for _, c := range sources {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,14 +23,17 @@ type ReaderOptions struct {
 	Name string
 	// Codec says what values mean.
 	Codec Codec
-	// PollEvery is about how long a new block takes to be seen; 30 s if zero.
+	// PollEvery is about how long a new block takes to be seen; 30 s if zero. If it is negative only Poll looks, and a query that meets a block
+	// which is gone.
 	PollEvery time.Duration
+	// Listing finds blocks by listing them, and so at once, also where there is an index of them that is fresh.
+	Listing bool
 	// Logger is told of polls that fail; nil is silence.
 	Logger *slog.Logger
 }
 
-// Reader answers queries about the blocks of a database that other processes write. What is not in a block yet it does not see. It
-// may be used by any number of goroutines.
+// Reader answers queries about the blocks of a database that other processes write. What is not in a block yet it does not see. An answer that may
+// lack something, also because the meta.json of a block is damaged, comes with a *PartialError. A Reader may be used by any number of goroutines.
 type Reader struct {
 	asked  queries
 	bucket backend.Bucket
@@ -48,7 +52,11 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	poller, err := blocklist.NewPoller(o.Bucket, o.Name, blocklist.Options{Interval: o.PollEvery, Logger: o.Logger})
+	options := blocklist.Options{Interval: max(o.PollEvery, 0), Logger: o.Logger}
+	if o.Listing {
+		options.Stale = 1 // ns: no index is so fresh
+	}
+	poller, err := blocklist.NewPoller(o.Bucket, o.Name, options)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
 	}
@@ -58,6 +66,9 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
 	}
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if o.PollEvery < 0 {
+		return r, nil
+	}
 	r.done.Go(func() { poller.Run(ctx, func(*blocklist.List, blocklist.Diff) { r.show() }) })
 	return r, nil
 }
@@ -88,14 +99,22 @@ func (r *Reader) show() {
 		}
 		next.blocks = append(next.blocks, b)
 	}
+	for _, d := range list.Damaged {
+		if !d.Superseded {
+			next.lacks = append(next.lacks, fmt.Errorf("block %s of tenant %s: %w", d.ID, list.Tenant, d.Err))
+		}
+	}
 	// A view of blocks alone needs no retiring: who deletes blocks waits for the readers of other processes in any case.
 	r.asked.change.Lock()
 	defer r.asked.change.Unlock()
 	r.asked.view.Store(next)
 }
 
-// Blocks returns what the blocks are that answer, the newest first.
-func (r *Reader) Blocks() []*block.Meta { return r.poller.List().Live }
+// List returns the blocks as they were found last.
+func (r *Reader) List() *blocklist.List { return r.poller.List() }
+
+// Blocks returns the blocks that answer, the newest first. They stay usable after they have been replaced, while they are not deleted.
+func (r *Reader) Blocks() []*block.Block { return slices.Clone(r.asked.view.Load().blocks) }
 
 // ask asks, and asks once more after a poll where a block has gone meanwhile: compaction has put what it had elsewhere.
 func ask[T any](ctx context.Context, r *Reader, query func() (T, error)) (T, error) {

@@ -3,6 +3,7 @@ package tempodb
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,4 +79,63 @@ func TestAClosedReaderAnswersNoMore(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What a block holds whose meta.json is damaged nobody knows: no answer is whole, and all of them have what the other blocks hold.
+func TestAReaderTellsOfABlockWhoseMetaIsDamaged(t *testing.T) {
+	db := open(t, t.TempDir())
+	twoBlocks(t, db)
+	r := openReader(t, db)
+	whole, err := r.Get(t.Context(), nil, key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := r.Blocks()[0].Meta().ID
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := db.opts.Name + "/" + string(bad) + "/meta.json"
+	if err := db.opts.Bucket.Delete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	w, err := db.opts.Bucket.Create(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = OpenReader(t.Context(), ReaderOptions{Bucket: db.opts.Bucket, Name: db.opts.Name, Codec: noteCodec{}, PollEvery: -1, Listing: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if d := r.List().Damaged; len(d) != 1 || d[0].ID != bad || len(r.Blocks()) != 1 {
+		t.Fatalf("damaged %v, %d blocks answer", d, len(r.Blocks()))
+	}
+	check := func(what string, some bool, err error) {
+		t.Helper()
+		var partial *PartialError
+		if !errors.As(err, &partial) || len(partial.Parts) != 1 || !strings.Contains(err.Error(), string(bad)) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if !some {
+			t.Errorf("%s: nothing of the block that is whole", what)
+		}
+	}
+	value, err := r.Get(t.Context(), nil, key(1))
+	check("get", len(lines(value)) == 1 && len(value) < len(whole), err)
+	_, err = r.Get(t.Context(), nil, key(99))
+	check("get of what may be there", true, err)
+	hits, err := r.Search(t.Context(), everything())
+	check("search", len(hits) > 0, err)
+	terms, err := r.Terms(t.Context(), []byte("color"), nil)
+	check("terms", len(terms) > 0, err)
+	summary, err := r.Summary(t.Context(), nil, key(1))
+	check("summary", string(summary) == "1", err)
+	n := 0
+	err = r.EachSummary(t.Context(), index.Everything, func(Key, []byte) error { n++; return nil })
+	check("each summary", n > 0, err)
 }

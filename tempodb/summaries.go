@@ -50,7 +50,7 @@ func (b *summaryBatch) flush(ctx context.Context) error {
 	inParallel(len(b.whole), func(i int) {
 		k := &b.keys[b.whole[i]]
 		var value []byte
-		value, k.reading = b.s.get(ctx, b.v, nil, k.key)
+		value, k.reading = b.s.get(ctx, b.v, nil, k.key, partial{})
 		if len(value) > 0 {
 			k.summary, k.err = b.s.codec.Summarize(k.summary, value)
 		}

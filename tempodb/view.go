@@ -1,6 +1,7 @@
 package tempodb
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,6 +13,7 @@ import (
 type view struct {
 	heads  []*head
 	blocks []*block.Block
+	lacks  []error // parts that are known to be there and can't be asked: no answer is whole
 
 	prior   atomic.Pointer[view] // the view before this one, until that is retired
 	use     sync.RWMutex         // held for reading by queries
@@ -42,6 +44,9 @@ func (s *queries) acquire() (*view, error) {
 }
 
 func (v *view) release() { v.use.RUnlock() }
+
+// missing returns what is missing from every answer of v.
+func (v *view) missing() partial { return partial{slices.Clone(v.lacks)} }
 
 // retire returns when no query uses v or a view before it, and none will: what is in none of the later views may be removed.
 func (v *view) retire() {
