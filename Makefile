@@ -48,8 +48,8 @@ lint: need-go $(BIN)/tools/staticcheck $(BIN)/tools/golangci-lint ## gofmt, go v
 	done
 
 .PHONY: fuzz
-fuzz: need-go ## every fuzz target for a few seconds each (FUZZTIME=5s)
-	@scripts/fuzz
+fuzz: need-go ## every fuzz target, a minute each (FUZZTIME=60s, PKG=./trace/...)
+	@FUZZTIME="$(FUZZTIME)" PKG="$(PKG)" GO="$(GO)" scripts/fuzz
 
 .PHONY: e2e
 e2e: build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)

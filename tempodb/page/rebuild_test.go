@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -46,6 +45,19 @@ func (plain) Each(packed []byte, fn func(key, value []byte) (bool, error)) error
 		}
 	}
 	return nil
+}
+
+func (p plain) Outline(packed []byte) (o Outline, err error) {
+	err = p.Each(packed, func(key, value []byte) (bool, error) {
+		if o.Records == 0 {
+			o.First = key
+		}
+		o.Last = key
+		o.Records++
+		o.Bytes += int64(len(key) + len(value))
+		return true, nil
+	})
+	return o, err
 }
 
 // extents are the stretches of data that hold the records: one of a page, or of all pages of a big value.
@@ -268,40 +280,4 @@ func TestWalkOfFalseHeadersIsBounded(t *testing.T) {
 	if limit := 20*int64(len(object)) + 2*MaxPage; data.bytes > limit {
 		t.Fatalf("reads %d bytes, more than %d", data.bytes, limit)
 	}
-}
-
-func FuzzRebuild(f *testing.F) {
-	w := writeTableWithLeaves(f, damageRecords()[:9], TableOptions{PageBytes: 64, Level: Raw}, 20)
-	f.Add(w.data, w.dir, 100, byte(1))
-	f.Add(w.data[:300], w.dir[50:], 70, byte(255))
-	f.Fuzz(func(t *testing.T, data, dir []byte, at int, with byte) {
-		if len(data) > 1<<20 || len(dir) > 1<<20 {
-			return
-		}
-		data = bytes.Clone(data)
-		if at >= 0 && at < len(data) {
-			data[at] ^= with
-		}
-		table, err := NewRebuild(int64(len(data)), int64(len(dir)), plain{}).Run(bytes.NewReader(data), bytes.NewReader(dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var keys [][]byte
-		err = table.ScanAround(nil, func(key, value []byte) (bool, error) {
-			keys = append(keys, bytes.Clone(key))
-			if got, found, err := table.Get(nil, key); err == nil && found && !bytes.Equal(got, value) {
-				t.Fatalf("scan and get differ at %q", key)
-			}
-			return true, nil
-		}, func(err error) error {
-			mustBeCorrupt(t, err)
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.IsSortedFunc(keys, bytes.Compare) {
-			t.Fatal("keys do not ascend")
-		}
-	})
 }

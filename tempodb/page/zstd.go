@@ -70,6 +70,12 @@ func compress(dst, payload []byte, level Level) []byte {
 	return e.EncodeAll(payload, dst)
 }
 
+// A block of zstd takes at least so many bytes, those of its header, and holds at most so many.
+const (
+	minBlock = 3
+	maxBlock = 128 << 10
+)
+
 // decompress appends the length bytes that stored holds to dst.
 func decompress(dst, stored []byte, length int) ([]byte, error) {
 	var h zstd.Header
@@ -78,6 +84,10 @@ func decompress(dst, stored []byte, length int) ([]byte, error) {
 	}
 	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(length) {
 		return dst, fmt.Errorf("page says it holds %d bytes, its zstd frame says %d", length, h.FrameContentSize)
+	}
+	// The length is worth the memory only if there are blocks enough for it.
+	if length > (len(stored)/minBlock+1)*maxBlock {
+		return dst, fmt.Errorf("page says it holds %d bytes, %d of zstd can't hold so many", length, len(stored))
 	}
 	dst = slices.Grow(dst, length)
 	begin, end := len(dst), len(dst)+length
