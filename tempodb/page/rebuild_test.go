@@ -47,19 +47,6 @@ func (plain) Each(packed []byte, fn func(key, value []byte) (bool, error)) error
 	return nil
 }
 
-func (p plain) Outline(packed []byte) (o Outline, err error) {
-	err = p.Each(packed, func(key, value []byte) (bool, error) {
-		if o.Records == 0 {
-			o.First = key
-		}
-		o.Last = key
-		o.Records++
-		o.Bytes += int64(len(key) + len(value))
-		return true, nil
-	})
-	return o, err
-}
-
 // extents are the stretches of data that hold the records: one of a page, or of all pages of a big value.
 type extent struct {
 	begin, end int64
