@@ -74,7 +74,7 @@ func AppendValueTerm[T Text](dst []byte, value T) []byte {
 	if len(value) < MaxValueTerm {
 		return append(dst, value...)
 	}
-	dst = append(dst, value[:MaxValueTerm-valueTermHash]...)
+	dst = append(dst, value[:MaxTermText]...)
 	var d xxhash.Digest
 	for _, seed := range [...]uint64{0, 0x9e3779b97f4a7c15} {
 		d.ResetWithSeed(seed)
@@ -82,6 +82,17 @@ func AppendValueTerm[T Text](dst []byte, value T) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, d.Sum64())
 	}
 	return dst
+}
+
+// MaxTermText is the length up to which every term holds a value's beginning, in bytes.
+const MaxTermText = MaxValueTerm - valueTermHash
+
+// TermText returns what a term that AppendValueTerm has made holds of the value: a view of all of it, or of its first MaxTermText bytes.
+func TermText(term []byte) []byte {
+	if len(term) < MaxValueTerm {
+		return term
+	}
+	return term[:MaxTermText]
 }
 
 // DoubleForms returns the string forms under which a double is certain to be found: the shortest decimal
