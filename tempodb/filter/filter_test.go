@@ -202,42 +202,6 @@ func TestNoFlippedByteDeniesAKey(t *testing.T) {
 	}
 }
 
-func FuzzOpen(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(write(f, nil))
-	f.Add(write(f, [][16]byte{{1}}))
-	f.Add(write(f, randomKeys(rand.New(rand.NewPCG(1, 1)), 50)))
-	f.Fuzz(func(t *testing.T, object []byte) {
-		filter, err := Open(bytes.NewReader(object), int64(len(object)))
-		if err == nil {
-			_, err = filter.MayContain([16]byte{1})
-		}
-		if err != nil && !page.IsCorrupt(err) {
-			t.Fatal(err)
-		}
-	})
-}
-
-// What lies behind the checksums: any directory, any shard.
-func FuzzParse(f *testing.F) {
-	var b xorfilter.BinaryFuseBuilder
-	content, err := appendShard(nil, &b, []uint64{1, 2, 3})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(appendDirectoryHead(nil, 3, 0), content, uint64(1))
-	f.Add(binary.AppendUvarint(appendDirectoryHead(nil, 3, 1), 60), content, uint64(1))
-	f.Fuzz(func(t *testing.T, directory, content []byte, hash uint64) {
-		var filter Filter
-		if filter.parseDirectory(directory, 60) == nil && len(filter.shards) > len(directory) {
-			t.Fatal("more shards than the directory has bytes")
-		}
-		if s, err := parseShard(content); err == nil {
-			s.contains(hash)
-		}
-	})
-}
-
 func BenchmarkMayContain(b *testing.B) {
 	keys := randomKeys(rand.New(rand.NewPCG(1, 1)), 4*shardKeys)
 	object := write(b, keys)

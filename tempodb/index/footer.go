@@ -70,6 +70,10 @@ func (f *footer) writeEnd(w io.Writer, pages *page.Writer) error {
 	return nil
 }
 
+// maxClasses is how many classes, beside one a row, an object may have for each of its bytes: a search takes a bit of memory for each, a
+// merge 16 bytes. A class is told from others by terms that list it, so there are far fewer.
+const maxClasses = 64
+
 var errFooter = errors.New("malformed footer")
 
 // parse decodes a footer of an object of size bytes.
@@ -106,7 +110,7 @@ func (f *footer) parse(b []byte, size int64) error {
 	}
 	f.terms, b = root, rest
 	stripes, chunks := (f.rows+stripeRows-1)/stripeRows, (f.rows+chunkRows-1)/chunkRows
-	if f.rows > math.MaxUint32 || f.owners > math.MaxUint32 || f.classes > f.rows+math.MaxUint32 || stripes+chunks > uint64(len(b)) {
+	if f.rows > math.MaxUint32 || f.owners > math.MaxUint32 || f.classes > math.MaxUint32 || f.classes > f.rows+maxClasses*uint64(size) || stripes+chunks > uint64(len(b)) {
 		return errFooter
 	}
 	offset := uint64(0)

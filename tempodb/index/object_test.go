@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // object writes m as a search object and opens it.
@@ -183,55 +181,6 @@ func TestChunksGiveBackTheirColumns(t *testing.T) {
 		if got.firstOwner != c.firstOwner || !slices.Equal(got.keys, c.keys) || !slices.Equal(got.ends, c.ends) ||
 			!slices.Equal(got.starts, c.starts) || !slices.Equal(got.durations, c.durations) {
 			t.Fatalf("got %+v, want %+v", got, c)
-		}
-	})
-}
-
-func FuzzChunk(f *testing.F) {
-	f.Add(appendChunk(nil, &chunk{keys: make([][16]byte, 2), ends: []uint32{1, 3}, starts: []int64{5, 3, 9}, durations: []int64{1, 0, -1}}))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		var c chunk
-		_ = c.parse(b)
-	})
-}
-
-func FuzzRowList(f *testing.F) {
-	f.Add(appendRowList(nil, []uint32{1, 5, 300}), uint16(1000))
-	f.Add(appendRowList(nil, []uint32{7}), uint16(8))
-	f.Fuzz(func(t *testing.T, b []byte, rows uint16) {
-		set := newRowSet(int(rows))
-		if err := addRowList(set, b, int(rows)); err == nil && len(set.appendRows(nil)) > 0 {
-			if last := set.appendRows(nil); last[len(last)-1] >= uint32(rows) {
-				t.Fatalf("row %d of %d", last[len(last)-1], rows)
-			}
-		}
-	})
-}
-
-func FuzzFooter(f *testing.F) {
-	f.Add((&footer{rows: 1, owners: 1, classes: 1, stripes: make([]page.Ref, 1), chunks: make([]chunkInfo, 1)}).append(nil))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		var parsed footer
-		_ = parsed.parse(b, 1<<20)
-	})
-}
-
-func FuzzTermKey(f *testing.F) {
-	f.Add(appendStripe(appendValueKey(nil, []byte("a\x00b")), 70000))
-	f.Add(appendClasses(appendValueKey(nil, nil)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		value, kind, stripe, ok := splitTermKey(nil, b)
-		if !ok {
-			return
-		}
-		again := appendValueKey(nil, value)
-		if kind == kindClasses {
-			again = appendClasses(again)
-		} else {
-			again = appendStripe(again, stripe)
-		}
-		if v, k, s, ok := splitTermKey(nil, again); !ok || k != kind || s != stripe || !bytes.Equal(v, value) {
-			t.Fatalf("%q: %q %d %d comes back as %q %d %d", b, value, kind, stripe, v, k, s)
 		}
 	})
 }
