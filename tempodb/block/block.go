@@ -1,12 +1,8 @@
 package block
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"sync"
-	"sync/atomic"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/filter"
@@ -19,9 +15,10 @@ const loadedFilter = 1 << 20
 
 // Block reads a block. It may be used concurrently.
 type Block struct {
-	meta  *Meta
-	codec Codec
-	open  opener
+	bucket backend.Bucket
+	meta   *Meta
+	codec  Codec
+	open   opener
 
 	data    part[page.Table]
 	summary part[page.Table]
@@ -29,8 +26,8 @@ type Block struct {
 	search  part[index.Object]
 	rebuilt rebuilding // data, if its directory is damaged
 
-	damage  damage
-	detours detours
+	damage  *damage
+	detours *detours
 }
 
 // Open reads the meta.json of a block. If there is none there is no block: the error is
@@ -45,9 +42,16 @@ func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, code
 
 // New returns the block that meta describes, and reads nothing. It is Open for who knows the meta.json.
 func New(bucket backend.Bucket, meta *Meta, codec Codec) *Block {
-	b := &Block{meta: meta, codec: codec, open: openerOf(bucket, meta)}
+	b := &Block{bucket: bucket, meta: meta, codec: codec, open: openerOf(bucket, meta), damage: new(damage), detours: new(detours)}
 	b.rebuilt.turn = make(chan struct{}, 1)
 	return b
+}
+
+// over returns the same block read from another bucket. Its parts are its own; damage that it meets b has met.
+func (b *Block) over(bucket backend.Bucket) *Block {
+	o := New(bucket, b.meta, b.codec)
+	o.damage, o.detours = b.damage, b.detours
+	return o
 }
 
 // Meta returns what the block is. It must not be changed.
@@ -164,91 +168,6 @@ func (b *Block) failSearch(err error) error {
 	return b.fail(err)
 }
 
-// An opener makes the reader of an object of the block, for as long as ctx lasts. All that is read of a
-// block but its meta.json is read through it.
-type opener func(ctx context.Context, object string) *reader
-
-func openerOf(bucket backend.Bucket, meta *Meta) opener {
-	objects := make(map[string]*blockObject)
-	for _, object := range objectNames {
-		objects[object] = &blockObject{
-			bucket: bucket, meta: meta, object: object, name: objectName(meta.Tenant, meta.ID, object), salt: pageSalt(meta.ID, object),
-		}
-	}
-	return func(ctx context.Context, object string) *reader { return &reader{ctx, objects[object]} }
-}
-
-// blockObject is an object of a block, to be read.
-type blockObject struct {
-	bucket       backend.Bucket
-	meta         *Meta
-	object, name string
-	salt         uint64
-}
-
-// reader reads an object, while its context lasts.
-type reader struct {
-	ctx context.Context
-	*blockObject
-}
-
-// ReadAt reads from the object.
-func (r *reader) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := r.bucket.ReadAt(r.ctx, r.name, p, off)
-	if err != nil && errors.Is(err, backend.ErrNotExist) {
-		err = r.missing(r.ctx, err)
-	}
-	return n, err
-}
-
-// wholeObject is an object that was read with one request.
-type wholeObject struct {
-	*blockObject
-	bytes.Reader
-}
-
-// inOneRead reads an object that should have size bytes. That it has fewer is found by who reads them.
-func inOneRead(r *reader, size int64) (io.ReaderAt, error) {
-	content := make([]byte, size)
-	n, err := r.ReadAt(content, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return &wholeObject{r.blockObject, *bytes.NewReader(content[:n])}, nil
-}
-
-// Name returns the object's name; errors of the packages that read say it.
-func (o *blockObject) Name() string { return o.name }
-
-// PageSalt returns the salt of the object's pages.
-func (o *blockObject) PageSalt() uint64 { return o.salt }
-
-// part is a part of the block that is opened at its first use and kept. If that fails, the next use tries again.
-type part[T any] struct {
-	mu     sync.Mutex
-	opened atomic.Pointer[T]
-}
-
-func (p *part[T]) get(open func() (*T, error)) (*T, error) {
-	if v := p.opened.Load(); v != nil {
-		return v, nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if v := p.opened.Load(); v != nil {
-		return v, nil
-	}
-	v, err := open()
-	if err != nil {
-		return nil, err
-	}
-	p.opened.Store(v)
-	return v, nil
-}
-
 // dataTable returns the table of data, with a new directory if the root of its own is damaged.
 func (b *Block) dataTable(ctx context.Context) (*page.Table, error) {
 	if b.rebuilt.done.Load() != nil {
@@ -286,21 +205,23 @@ func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 	r := b.open(ctx, filterObject)
 	size := b.meta.Objects[filterObject].Bytes
 	f, err := b.filter.get(func() (*filter.Filter, error) {
-		if size < 0 || size > loadedFilter {
-			return filter.Open(r, size)
-		}
-		whole, err := inOneRead(r, size)
-		if err != nil {
-			return nil, err
-		}
-		f, err := filter.Open(whole, size)
-		if err != nil {
-			return nil, err
-		}
-		if err := f.Load(); err != nil {
-			return nil, err
-		}
-		return f.Reading(r), nil // it has a copy of what it needs
+		return twice(r, func(r *reader) (*filter.Filter, error) {
+			if size < 0 || size > loadedFilter {
+				return filter.Open(r, size)
+			}
+			whole, err := inOneRead(r, size)
+			if err != nil {
+				return nil, err
+			}
+			f, err := filter.Open(whole, size)
+			if err != nil {
+				return nil, err
+			}
+			if err := f.Load(); err != nil {
+				return nil, err
+			}
+			return f.Reading(r), nil // it has a copy of what it needs
+		})
 	})
 	if err != nil {
 		return nil, b.fail(err)
@@ -308,11 +229,17 @@ func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 	return f.Reading(r), nil
 }
 
-// searchObject opens the search object for longer than ctx lasts: it looks at the context itself.
 func (b *Block) searchObject(ctx context.Context) (*index.Object, error) {
+	size := b.meta.Objects[searchObject].Bytes - sealBytes
+	sealed := func(r *reader) *sealedReader {
+		return &sealedReader{r: r, size: size, name: r.name, seal: salt(b.meta.ID, searchObject)}
+	}
+	r := b.open(ctx, searchObject)
 	o, err := b.search.get(func() (*index.Object, error) {
-		r := &sealedReader{r: b.open(context.WithoutCancel(ctx), searchObject), size: b.meta.Objects[searchObject].Bytes - sealBytes, name: b.objectName(searchObject), seal: salt(b.meta.ID, searchObject)}
-		return index.OpenObject(r, r.size)
+		return twice(r, func(r *reader) (*index.Object, error) { return index.OpenObject(sealed(r), size) })
 	})
-	return o, b.failSearch(err)
+	if err != nil {
+		return nil, b.failSearch(err)
+	}
+	return o.Reading(sealed(r)), nil
 }

@@ -134,7 +134,8 @@ func (b *Block) rebuiltTable(ctx context.Context) (*page.Table, error) {
 		b.detours.directory.Add(1)
 		b.rebuilt.work = page.NewRebuild(b.meta.Objects[dataObject].Bytes, b.meta.Objects[indexObject].Bytes, packerOf(b.codec))
 	}
-	t, err := b.rebuilt.work.Run(data, dir)
+	// What is damaged is so in the object store: caches were asked.
+	t, err := b.rebuilt.work.Run(data.beneath(), dir.beneath())
 	if err != nil {
 		return nil, b.fail(err)
 	}

@@ -55,7 +55,7 @@ func Merge(ctx context.Context, bucket backend.Bucket, tenant string, inputs []*
 		return nil, err
 	}
 	defer w.Abort()
-	m := &merge{ctx: ctx, w: w, o: o, inputs: inputs}
+	m := &merge{ctx: ctx, w: w, o: o, inputs: scans(inputs)}
 	defer m.stop()
 	if err := m.run(); err != nil {
 		return nil, w.fail(err)

@@ -34,7 +34,7 @@ func appendSeal(dst []byte, id ID, object string) []byte {
 
 // sealedReader reads an object without its seal, which it looks at whenever the end is read: package index begins there.
 type sealedReader struct {
-	r    io.ReaderAt
+	r    *reader
 	size int64 // without the seal
 	name string
 	seal uint64
@@ -72,3 +72,6 @@ func (s *sealedReader) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return n, nil
 }
+
+// ReadAgain implements page.Rereader.
+func (s *sealedReader) ReadAgain(p []byte, off int64) (int, error) { return s.r.ReadAgain(p, off) }

@@ -169,7 +169,7 @@ func (s *salvage) readObjects() error {
 	return nil
 }
 
-// block returns the block to read from. Where meta.json is damaged, one is made of what the objects' lengths tell.
+// block returns the block to read from, beneath all caches. Where meta.json is damaged, one is made of what the objects' lengths tell.
 func (s *salvage) block() *Block {
 	meta := s.report.Meta
 	if meta == nil {
@@ -181,7 +181,7 @@ func (s *salvage) block() *Block {
 			meta.MaxKey[i] = 0xff
 		}
 	}
-	return New(s.bucket, meta, s.codec)
+	return New(beneath(s.bucket), meta, s.codec)
 }
 
 // inspect takes down all damage to be found without a walk through the pages of data.

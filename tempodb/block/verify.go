@@ -12,8 +12,10 @@ import (
 )
 
 // Verify reads all of the block and checks it: every object's length and checksum, every page, and that the objects
-// agree with each other and with meta.json. The error joins all that was found; damage is a *page.CorruptError.
+// agree with each other and with meta.json. It reads what the object store has now, whatever a cache or the Block has of it.
+// The error joins all that was found; damage is a *page.CorruptError.
 func (b *Block) Verify(ctx context.Context) error {
+	b = b.over(beneath(b.bucket))
 	var found []error
 	for _, object := range objectNames {
 		if err := b.verifyBytes(ctx, object); err != nil {

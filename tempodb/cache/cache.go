@@ -200,6 +200,19 @@ func (c *Cache) Stats() Stats {
 // FrameBytes returns the size of a frame.
 func (c *Cache) FrameBytes() int { return c.frameBytes }
 
+// forgetFrame takes a frame out of memory and disk.
+func (c *Cache) forgetFrame(key frameKey) {
+	s := c.memory.shard(key)
+	s.mu.Lock()
+	s.policy.forgetFrame(key)
+	s.mu.Unlock()
+	if c.disk != nil {
+		c.disk.mu.Lock()
+		c.disk.policy.forgetFrame(key)
+		c.disk.mu.Unlock()
+	}
+}
+
 // frameLength returns how long a frame of an object of this size is.
 func (c *Cache) frameLength(index, size int64) int {
 	return int(min(int64(c.frameBytes), size-index<<c.shift))
@@ -208,14 +221,14 @@ func (c *Cache) frameLength(index, size int64) int {
 // fill reads the frames of a flight into b from the lower tiers and the store, and says how many bytes from the
 // beginning are good, and where each frame came from. Only if all are good is there no error.
 func (c *Cache) fill(ctx context.Context, f *flight, b []byte, from []source) (int, error) {
-	if c.disk != nil {
+	if c.disk != nil && !f.r.again {
 		for i := range from {
 			if c.disk.read(f.key(i), f.r.kind, f.frame(i, b), used) {
 				from[i] = fromDisk
 			}
 		}
 	}
-	if c.memcached != nil {
+	if c.memcached != nil && !f.r.again {
 		c.memcached.get(ctx, f, b, from)
 	}
 	first, last := -1, -1

@@ -213,7 +213,7 @@ func (d *disk) write(c *cargo) {
 			d.dropped.Add(1)
 			continue
 		}
-		err := d.put(c.key(i), c.r.kind, c.frame(i, c.buffer.b))
+		err := d.put(c.key(i), c.r.kind, c.frame(i, c.buffer.b), c.r.again)
 		if changed := d.breaker.done(err); err != nil {
 			d.fail("written", err)
 		} else if changed {
@@ -222,10 +222,13 @@ func (d *disk) write(c *cargo) {
 	}
 }
 
-func (d *disk) put(key frameKey, kind Kind, content []byte) error {
+// put writes a frame, if it is not here or is to be replaced.
+func (d *disk) put(key frameKey, kind Kind, content []byte, replace bool) error {
 	d.mu.Lock()
-	_, ok := d.policy.find(key)
-	if ok {
+	if replace {
+		d.policy.forgetFrame(key)
+	}
+	if _, ok := d.policy.find(key); ok {
 		d.mu.Unlock()
 		return nil
 	}

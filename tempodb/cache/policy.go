@@ -183,6 +183,13 @@ func (p *policy) forget(object objectID) int {
 	return n
 }
 
+// forgetFrame removes a frame, if it is there.
+func (p *policy) forgetFrame(key frameKey) {
+	if i, ok := p.index[key]; ok {
+		p.remove(i)
+	}
+}
+
 // evict takes a slot from the queues. Each round of the loop ends it, moves a frame out of the small queue or takes a
 // use from one of the main queue, so there are no more rounds than uses.
 func (p *policy) evict(q *queues) uint32 {

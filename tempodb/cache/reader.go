@@ -19,6 +19,7 @@ type Reader struct {
 	size   int64
 	kind   Kind
 	scan   bool
+	again  bool // past the lower tiers
 
 	// end is where the last read ended. Who reads on from there in the same frame reads it for the first time still: it
 	// counts as one use, or else whatever is read in small steps once would look as if it was wanted often.
@@ -29,6 +30,11 @@ var _ io.ReaderAt = (*Reader)(nil)
 
 // Name returns the object's name; errors of the packages that read say it.
 func (r *Reader) Name() string { return r.object }
+
+// Within returns a reader of the same object for as long as ctx lasts. It costs less than a Reader from the Bucket.
+func (r *Reader) Within(ctx context.Context) *Reader {
+	return &Reader{ctx: ctx, cache: r.cache, bucket: r.bucket, object: r.object, id: r.id, size: r.size, kind: r.kind, scan: r.scan, again: r.again}
+}
 
 // Size returns the object's size, as it was given.
 func (r *Reader) Size() int64 { return r.size }
@@ -57,6 +63,20 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 		err = eof
 	}
 	return n, err
+}
+
+// ReadAgain is ReadAt from the object store, for who has read something that can't be what was written. The frames it lies in are forgotten,
+// and replaced in all tiers by what the store has now.
+func (r *Reader) ReadAgain(p []byte, off int64) (int, error) {
+	if off >= 0 && off < r.size && len(p) > 0 {
+		last := min(off+int64(len(p)), r.size) - 1
+		for index := off >> r.cache.shift; index <= last>>r.cache.shift; index++ {
+			r.cache.forgetFrame(frameKey{object: r.id, index: index})
+		}
+	}
+	again := r.Within(r.ctx)
+	again.again = true
+	return again.ReadAt(p, off)
 }
 
 // read fills p, which lies within the object.
@@ -143,7 +163,7 @@ func (r *Reader) readScan(p []byte, off int64) (int, error) {
 // readDisk fills part from a frame that is on disk.
 func (r *Reader) readDisk(key frameKey, at int, part []byte) bool {
 	c := r.cache
-	if c.disk == nil {
+	if c.disk == nil || r.again {
 		return false
 	}
 	length := c.frameLength(key.index, r.size)

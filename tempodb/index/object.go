@@ -83,6 +83,13 @@ func corrupt(r io.ReaderAt, what string, offset int64, reason string) error {
 	return &page.CorruptError{Object: object, What: what, Offset: offset, Reason: reason}
 }
 
+// Reading returns the same object read through another reader of it: such as one that ends with a request's context.
+func (o *Object) Reading(r io.ReaderAt) *Object {
+	reading := *o
+	reading.r, reading.terms = r, o.terms.Reading(r, r)
+	return &reading
+}
+
 // Rows returns the number of rows.
 func (o *Object) Rows() int { return int(o.rows) }
 

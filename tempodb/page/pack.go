@@ -57,14 +57,27 @@ func (u *unpacked) pack(dst []byte, p Packer) ([]byte, error) {
 	return dst, err
 }
 
-// isPacked reports whether raw, of at least Overhead bytes, says that it is a page of packed records.
-func isPacked(raw []byte) bool { return kind(raw[1]) == kindPacked }
-
-// getPacked is the end of Get, in a page of packed records.
-func (t *Table) getPacked(dst, key []byte, s *scratch, e *dirEntry, raw []byte) (value []byte, found bool, err error) {
-	if s.page, err = decodeOf(s.page[:0], kindPacked, raw, t.data, e.offset); err != nil {
-		return dst, false, err
+// content decodes the page of e into s.page, and reports whether its records are packed.
+func (t *Table) content(s *scratch, e *dirEntry, raw []byte) (packed bool, err error) {
+	k := kindOfRecords(raw)
+	s.page, err = decodeOf(s.page[:0], k, raw, t.data, e.offset)
+	if read := kindOfRecords(raw); err != nil && read != k { // it was read again, and was damaged in this
+		k = read
+		s.page, err = decodeOf(s.page[:0], k, raw, t.data, e.offset)
 	}
+	return k == kindPacked, err
+}
+
+// kindOfRecords returns what raw, of at least Overhead bytes, says of which kind it is: packed records, or else just records.
+func kindOfRecords(raw []byte) kind {
+	if kind(raw[1]) == kindPacked {
+		return kindPacked
+	}
+	return kindRecords
+}
+
+// getPacked is the end of Get, in the page of packed records that is in s.page.
+func (t *Table) getPacked(dst, key []byte, s *scratch, e *dirEntry) (value []byte, found bool, err error) {
 	if t.packer == nil {
 		return dst, false, fmt.Errorf("%s%s at offset %d: %w", kindPacked, of(t.data), e.offset, ErrPacked)
 	}
@@ -75,12 +88,9 @@ func (t *Table) getPacked(dst, key []byte, s *scratch, e *dirEntry, raw []byte) 
 	return value, found, nil
 }
 
-// scanPacked is scanPage for a page of packed records.
-func (t *Table) scanPacked(s *scratch, d *directory, i int, raw []byte, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
+// scanPacked is scanRecords of packed records.
+func (t *Table) scanPacked(s *scratch, d *directory, i int, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
 	e := &d.entries[i]
-	if s.page, err = decodeOf(s.page[:0], kindPacked, raw, t.data, e.offset); err != nil {
-		return false, err
-	}
 	if t.packer == nil {
 		return false, fmt.Errorf("%s%s at offset %d: %w", kindPacked, of(t.data), e.offset, ErrPacked)
 	}

@@ -73,6 +73,13 @@ func saltOf(object any) uint64 {
 	return 0
 }
 
+// Rereader is what a reader may be as well that does not always ask the object itself, such as one with a cache: of a page that is not whole
+// a second opinion is asked there before it is called damaged.
+type Rereader interface {
+	// ReadAgain is ReadAt from the object itself. It replaces what the reader has kept of these bytes.
+	ReadAgain(p []byte, off int64) (int, error)
+}
+
 // Read reads the page at ref and appends its content to dst. Damage is a *CorruptError, which
 // names the object where r has a method Name() string.
 func Read(dst []byte, r io.ReaderAt, ref Ref) ([]byte, error) {
@@ -150,10 +157,16 @@ func appendPage(dst []byte, k kind, payload []byte, seed uint64, level Level) []
 	return binary.LittleEndian.AppendUint64(dst, checksum(dst[begin:], seed))
 }
 
-// decodeOf decodes a page that was read from r at offset.
+// decodeOf decodes a page that was read from r at offset. If it is damaged and r is a Rereader, it is read again, into raw.
 func decodeOf(dst []byte, k kind, raw []byte, r io.ReaderAt, offset int64) ([]byte, error) {
-	dst, err := decode(dst, k, raw, offset, saltOf(r)+uint64(offset))
-	return dst, naming(err, r)
+	seed := saltOf(r) + uint64(offset)
+	content, err := decode(dst, k, raw, offset, seed)
+	if again, ok := r.(Rereader); ok && err != nil {
+		if n, _ := again.ReadAgain(raw, offset); n == len(raw) {
+			content, err = decode(dst, k, raw, offset, seed)
+		}
+	}
+	return content, naming(err, r)
 }
 
 func decode(dst []byte, k kind, raw []byte, offset int64, seed uint64) ([]byte, error) {

@@ -278,11 +278,7 @@ func (t *Table) lastKey(i int) (last []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	scan := t.scanPage
-	if isPacked(raw) {
-		scan = t.scanPacked
-	}
-	_, err = scan(s, t.root, i, raw, func(_ int64, key, _ []byte) (bool, error) {
+	_, err = t.scanPage(s, t.root, i, raw, func(_ int64, key, _ []byte) (bool, error) {
 		last = append(last[:0], key...)
 		return true, nil
 	})

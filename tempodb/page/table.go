@@ -74,11 +74,12 @@ func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
 		value, err = s.bigValue(dst, t.data, e, h, raw)
 		return value, err == nil, err
 	}
-	if isPacked(raw) {
-		return t.getPacked(dst, key, s, e, raw)
-	}
-	if s.page, err = decodeOf(s.page[:0], kindRecords, raw, t.data, e.offset); err != nil {
+	packed, err := t.content(s, e, raw)
+	switch {
+	case err != nil:
 		return dst, false, err
+	case packed:
+		return t.getPacked(dst, key, s, e)
 	}
 	v, found, ok := lookUp(s.page, key)
 	if !ok {
@@ -264,8 +265,6 @@ func (t *Table) scan(start func(*directory) int, fn func(record int64, key, valu
 			return t.scanRecords(s, d, i, fn)
 		case e.chunks > 0:
 			return t.scanBig(s, d, i, raw, fn)
-		case isPacked(raw):
-			return t.scanPacked(s, d, i, raw, fn)
 		default:
 			return t.scanPage(s, d, i, raw, fn)
 		}
@@ -289,8 +288,12 @@ func (t *Table) scan(start func(*directory) int, fn func(record int64, key, valu
 // scanPage calls fn with the records of a page of records. s.key is the last key read, before and after.
 func (t *Table) scanPage(s *scratch, d *directory, i int, raw []byte, fn func(int64, []byte, []byte) (bool, error)) (more bool, err error) {
 	e := &d.entries[i]
-	if s.page, err = decodeOf(s.page[:0], kindRecords, raw, t.data, e.offset); err != nil {
+	packed, err := t.content(s, e, raw)
+	switch {
+	case err != nil:
 		return false, err
+	case packed:
+		return t.scanPacked(s, d, i, fn)
 	}
 	t.remember(e)
 	return t.scanRecords(s, d, i, fn)
