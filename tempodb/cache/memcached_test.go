@@ -305,35 +305,3 @@ func TestTheBreakerAsksOnceInAWhile(t *testing.T) {
 	step(true, nil, true)
 	step(true, errStore, false)
 }
-
-func FuzzReadValues(f *testing.F) {
-	f.Add([]byte("VALUE k1 0 5\r\nhello\r\nEND\r\n"))
-	f.Add([]byte("VALUE k1 0 5\r\nhello\r\nVALUE k2 0 5 17\r\nworld\r\nEND\r\n"))
-	f.Add([]byte("VALUE k2 0 4\r\nhell\r\nEND\r\n"))
-	f.Add([]byte("VALUE k1 0 999999999\r\n"))
-	f.Add([]byte("SERVER_ERROR\r\n"))
-	f.Add([]byte("STORED\r\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var keys []string
-		value := make([]byte, 5)
-		values := 0
-		err := readValues(bufio.NewReaderSize(bytes.NewReader(b), 64), func(key []byte) []byte {
-			keys = append(keys, string(key))
-			if strings.HasPrefix(string(key), "k") {
-				return value
-			}
-			return nil
-		}, func(v []byte) {
-			if values++; !bytes.Contains(b, v) {
-				t.Errorf("%q is not in the answer", v)
-			}
-		})
-		if err == nil && !bytes.Contains(b, []byte("END\r\n")) {
-			t.Error("no end, and no error")
-		}
-		if values > len(keys) || len(keys) > len(b) {
-			t.Errorf("%d values of %d keys", values, len(keys))
-		}
-		_, _ = readStored(bufio.NewReader(bytes.NewReader(b)))
-	})
-}

@@ -199,6 +199,10 @@ func decompress(dst, stored []byte, length int) ([]byte, error) {
 	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(length) {
 		return dst, errors.New("zstd frame of another length than the page says")
 	}
+	// The length is worth the memory only if there are blocks enough for it: one has 3 bytes at least, and holds 128 KiB at most.
+	if length > (len(stored)/3+1)<<17 {
+		return dst, fmt.Errorf("%d bytes of zstd can't hold %d", len(stored), length)
+	}
 	dst = slices.Grow(dst, length)
 	d := decoders.Get().(*zstd.Decoder)
 	defer decoders.Put(d)

@@ -2,7 +2,6 @@ package columnar
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -76,53 +75,6 @@ func TestWorkloadRoundTrip(t *testing.T) {
 	for _, page := range shop(t, 400).pages(256 << 10) {
 		roundTrip(t, page.keys, page.values)
 	}
-}
-
-// FuzzRoundTrip cuts its input into values at 0xff 0xfe.
-func FuzzRoundTrip(f *testing.F) {
-	r := shop(f, 20)
-	f.Add(r.values[0])
-	f.Add(bytes.Join(r.values[:3], []byte{0xff, 0xfe}))
-	f.Add([]byte{})
-	f.Add([]byte("\x0a\x80\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		values := bytes.Split(data, []byte{0xff, 0xfe})
-		roundTrip(t, make([][16]byte, len(values)), values)
-		if len(r.keys) >= len(values) {
-			roundTrip(t, r.keys[:len(values)], values)
-		}
-	})
-}
-
-func FuzzParse(f *testing.F) {
-	r := shop(f, 20)
-	var e Encoder
-	for _, n := range []int{0, 1, 3} {
-		b, err := e.Append(nil, r.keys[:n], r.values[:n])
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var p Page
-		if err := p.Parse(data, nil); err != nil {
-			if !errors.Is(err, ErrCorrupt) {
-				t.Fatal(err)
-			}
-			return
-		}
-		var v []byte
-		for i := range p.Len() {
-			var err error
-			if v, err = p.Value(v[:0], i); err != nil {
-				if !errors.Is(err, ErrCorrupt) {
-					t.Fatal(err)
-				}
-				return
-			}
-		}
-	})
 }
 
 // A world is a small set of bytes to draw from, so that things repeat.
