@@ -14,6 +14,7 @@ import (
 type footer struct {
 	rows, owners, classes uint64
 	terms                 page.Root
+	filter                page.Ref   // page of the filter of terms; of no length if there is none
 	stripes               []page.Ref // pages of classes: stripe i has the rows from i×stripeRows on
 	chunks                []chunkInfo
 }
@@ -26,7 +27,7 @@ type chunkInfo struct {
 
 // append encodes f:
 //
-//	uvarint version, rows, owners, classes; root of the term table
+//	uvarint version, rows, owners, classes; root of the term table; uvarint offset and length of the filter's page, or 0 and 0
 //	uvarint offset of the first page of classes
 //	per stripe: uvarint length of its page of classes
 //	per chunk: uvarint length, varint least start, uvarint greatest minus least, the same of durations
@@ -39,6 +40,7 @@ func (f *footer) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, f.owners)
 	dst = binary.AppendUvarint(dst, f.classes)
 	dst = page.AppendRoot(dst, f.terms)
+	dst = page.AppendRoot(dst, page.Root(f.filter))
 	if len(f.stripes) > 0 {
 		dst = binary.AppendUvarint(dst, uint64(f.stripes[0].Offset))
 	}
@@ -55,9 +57,24 @@ func (f *footer) append(dst []byte) []byte {
 	return dst
 }
 
-// writeEnd writes the footer page and the trailer.
-func (f *footer) writeEnd(w io.Writer, pages *page.Writer) error {
-	ref, err := pages.Write(f.append(nil))
+// writeEnd writes what follows the pages of the term table: a reader that begins at the end then has all that it keeps with one read.
+func (f *footer) writeEnd(w io.Writer, table *termTable) error {
+	root, stats, err := table.Finish(nil, -1)
+	if err != nil {
+		return fmt.Errorf("search object: term directory: %w", err)
+	}
+	f.terms = root
+	filter, err := table.filter(nil)
+	if err != nil {
+		return fmt.Errorf("search object: %w", err)
+	}
+	if len(filter) > 0 {
+		prints := page.NewWriter(w, stats.DirectoryEnd, page.Raw) // they do not compress
+		if f.filter, err = prints.Write(filter); err != nil {
+			return fmt.Errorf("search object: filter of terms: %w", err)
+		}
+	}
+	ref, err := page.NewWriter(w, stats.DirectoryEnd+f.filter.Length, page.DefaultLevel).Write(f.append(nil))
 	if err != nil {
 		return fmt.Errorf("search object: footer: %w", err)
 	}
@@ -109,6 +126,13 @@ func (f *footer) parse(b []byte, size int64) error {
 		return err
 	}
 	f.terms, b = root, rest
+	if root, rest, err = page.ParseRoot(b); err != nil {
+		return err
+	}
+	f.filter, b = page.Ref(root), rest
+	if f.filter.Offset > size || f.filter.Length > size-f.filter.Offset {
+		return errFooter
+	}
 	stripes, chunks := (f.rows+stripeRows-1)/stripeRows, (f.rows+chunkRows-1)/chunkRows
 	if f.rows > math.MaxUint32 || f.owners > math.MaxUint32 || f.classes > math.MaxUint32 || f.classes > f.rows+maxClasses*uint64(size) || stripes+chunks > uint64(len(b)) {
 		return errFooter

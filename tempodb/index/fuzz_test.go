@@ -160,7 +160,6 @@ func partsOf(f *testing.F, o *Object) (p parts) {
 // object returns the object that is made of p, as far as there are keys that ascend.
 func (p parts) object(t *testing.T, rows, classes uint32) []byte {
 	var b bytes.Buffer
-	table := page.NewTableWriter(&b, 0, page.TableOptions{PageBytes: 64, Level: page.Raw})
 	take := func() (v []byte) {
 		if len(p.terms) > 0 {
 			n := min(int(p.terms[0]), len(p.terms)-1)
@@ -168,22 +167,8 @@ func (p parts) object(t *testing.T, rows, classes uint32) []byte {
 		}
 		return v
 	}
-	for last := []byte(nil); len(p.terms) > 0; {
-		key, value := take(), take()
-		if bytes.Compare(last, key) >= 0 {
-			continue
-		}
-		if err := table.Add(key, value); err != nil {
-			t.Fatal(err)
-		}
-		last = key
-	}
-	root, stats, err := table.Finish(nil, -1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages := page.NewWriter(&b, stats.DirectoryEnd, page.Raw)
-	f := footer{rows: uint64(rows), classes: uint64(classes), terms: root}
+	pages := page.NewWriter(&b, 0, page.Raw)
+	f := footer{rows: uint64(rows), classes: uint64(classes)}
 	write := func(content []byte) page.Ref {
 		ref, err := pages.Write(content)
 		if err != nil {
@@ -202,7 +187,18 @@ func (p parts) object(t *testing.T, rows, classes uint32) []byte {
 		}
 		f.chunks = append(f.chunks, chunkInfo{ref: write(content), starts: Everything, durations: Everything})
 	}
-	if err := f.writeEnd(&b, pages); err != nil {
+	table := &termTable{TableWriter: page.NewTableWriter(&b, pages.Offset(), page.TableOptions{PageBytes: 64, Level: page.Raw})}
+	for last := []byte(nil); len(p.terms) > 0; {
+		key, value := take(), take()
+		if bytes.Compare(last, key) >= 0 {
+			continue
+		}
+		if err := table.Add(key, value); err != nil {
+			t.Fatal(err)
+		}
+		last = key
+	}
+	if err := f.writeEnd(&b, table); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -32,23 +32,19 @@ func Merge(ctx context.Context, w io.Writer, sources []*Object, dropped func(sou
 	if err := m.joinClasses(); err != nil {
 		return 0, fmt.Errorf("merge search objects: classes: %w", err)
 	}
-	table := page.NewTableWriter(w, 0, page.TableOptions{PageBytes: termPageBytes})
-	if err := m.writeTerms(table); err != nil {
-		return 0, fmt.Errorf("merge search objects: terms: %w", err)
-	}
-	root, stats, err := table.Finish(nil, -1)
-	if err != nil {
-		return 0, fmt.Errorf("merge search objects: term directory: %w", err)
-	}
-	pages := page.NewWriter(w, stats.DirectoryEnd, page.DefaultLevel)
-	f := footer{rows: m.rows, owners: uint64(len(m.order)), classes: m.classes, terms: root}
+	pages := page.NewWriter(w, 0, page.DefaultLevel)
+	f := footer{rows: m.rows, owners: uint64(len(m.order)), classes: m.classes}
 	if err := m.writeClasses(pages, &f); err != nil {
 		return 0, fmt.Errorf("merge search objects: column of classes: %w", err)
 	}
 	if err := m.writeColumns(pages, &f); err != nil {
 		return 0, fmt.Errorf("merge search objects: columns: %w", err)
 	}
-	return int64(m.rows), f.writeEnd(w, pages)
+	table := newTermTable(w, pages.Offset())
+	if err := m.writeTerms(table); err != nil {
+		return 0, fmt.Errorf("merge search objects: terms: %w", err)
+	}
+	return int64(m.rows), f.writeEnd(w, table)
 }
 
 // merger is the state of one Merge.
@@ -258,7 +254,7 @@ func (o *Object) records(ctx context.Context) iter.Seq2[record, error] {
 }
 
 // writeTerms merges the term tables.
-func (m *merger) writeTerms(table *page.TableWriter) error {
+func (m *merger) writeTerms(table *termTable) error {
 	heads := make([]record, len(m.sources))
 	next := make([]func() (record, error, bool), len(m.sources))
 	var live []int
@@ -312,7 +308,7 @@ func (m *merger) writeTerms(table *page.TableWriter) error {
 // termMerge merges the records of one term at a time.
 type termMerge struct {
 	m       *merger
-	table   *page.TableWriter
+	table   *termTable
 	stem    []byte
 	classes rowSet // empty between terms
 	told    bool

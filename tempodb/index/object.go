@@ -13,31 +13,62 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
-// Object is the search object of a block, read through an io.ReaderAt. It keeps the footer in memory
-// and nothing else. It may be used concurrently.
+// Object is the search object of a block, read through an io.ReaderAt. It keeps the footer, the filter of terms and the root
+// of the term table in memory, and nothing else. It may be used concurrently.
 type Object struct {
 	r     io.ReaderAt
 	terms *page.Table
 	footer
+	filter *termFilter // nil if there is none
 	// bound is, for each chunk, the greatest start of its rows and of all rows in the chunks after it.
 	bound []int64
 }
 
-// tailBytes is read at once when an object is opened: most footers, with the trailer, are shorter.
-const tailBytes = 32 << 10
+// How much of its end is read at once when an object is opened: what a reader keeps of it, and the root of the term table, take
+// less than a sixteenth of most objects.
+const (
+	leastTail, greatestTail = 32 << 10, 1 << 20
+	tailShare               = 16
+)
 
-// OpenObject opens the search object of size bytes. It reads its end, and the root of the term table.
+// tail is the end of an object, read before. What lies before it is read from the object.
+type tail struct {
+	io.ReaderAt
+	b  []byte
+	at int64
+}
+
+func (t *tail) ReadAt(p []byte, off int64) (int, error) {
+	if off < t.at || off > t.at+int64(len(t.b)) {
+		return t.ReaderAt.ReadAt(p, off)
+	}
+	n := copy(p, t.b[off-t.at:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Name returns the object's name, if it has one.
+func (t *tail) Name() string {
+	if n, ok := t.ReaderAt.(interface{ Name() string }); ok {
+		return n.Name()
+	}
+	return "search object"
+}
+
+// OpenObject opens the search object of size bytes. It reads its end, with one read if what is kept of it is of ordinary size.
 // Damage is a *page.CorruptError.
 func OpenObject(r io.ReaderAt, size int64) (*Object, error) {
 	if size < trailerBytes {
 		return nil, corrupt(r, "trailer", 0, fmt.Sprintf("the object has only %d bytes", size))
 	}
-	tail := make([]byte, min(size, tailBytes))
-	tailAt := size - int64(len(tail))
-	if _, err := r.ReadAt(tail, tailAt); err != nil && !errors.Is(err, io.EOF) {
+	end := &tail{ReaderAt: r, b: make([]byte, min(size, max(leastTail, min(size/tailShare, greatestTail))))}
+	end.at = size - int64(len(end.b))
+	if _, err := r.ReadAt(end.b, end.at); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	trailer := tail[len(tail)-trailerBytes:]
+	trailer := end.b[len(end.b)-trailerBytes:]
 	ref := page.Ref{
 		Offset: int64(binary.LittleEndian.Uint64(trailer)),
 		Length: int64(binary.LittleEndian.Uint64(trailer[8:])),
@@ -48,14 +79,7 @@ func OpenObject(r io.ReaderAt, size int64) (*Object, error) {
 	if ref.Offset < 0 || ref.Length < 0 || ref.Offset > size-trailerBytes || ref.Length != size-trailerBytes-ref.Offset {
 		return nil, corrupt(r, "trailer", size-trailerBytes, "the footer's place is not before the trailer")
 	}
-	var content []byte
-	var err error
-	if ref.Offset >= tailAt {
-		at := ref.Offset - tailAt
-		content, err = page.Decode(nil, tail[at:at+ref.Length], ref.Offset)
-	} else {
-		content, err = page.Read(nil, r, ref)
-	}
+	content, err := page.Read(nil, end, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +87,18 @@ func OpenObject(r io.ReaderAt, size int64) (*Object, error) {
 	if err := o.footer.parse(content, size); err != nil {
 		return nil, corrupt(r, "footer", ref.Offset, err.Error())
 	}
-	if o.terms, err = page.OpenTable(r, r, o.footer.terms); err != nil {
+	terms, err := page.OpenTable(end, end, o.footer.terms)
+	if err != nil {
 		return nil, err
+	}
+	o.terms = terms.Reading(r, r)
+	if o.footer.filter.Length > 0 {
+		if content, err = page.Read(nil, end, o.footer.filter); err != nil {
+			return nil, err
+		}
+		if o.filter, err = parseTermFilter(content); err != nil {
+			return nil, corrupt(r, "filter of terms", o.footer.filter.Offset, err.Error())
+		}
 	}
 	o.bound = make([]int64, len(o.chunks))
 	bound := int64(math.MinInt64)
@@ -98,6 +132,9 @@ func (o *Object) Rows() int { return int(o.rows) }
 func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) {
 	if err := q.Where.validate(); err != nil {
 		return nil, err
+	}
+	if o.Excludes(q) {
+		return nil, nil
 	}
 	best := newNewest(q.Limit)
 	s := &search{o: o, ctx: ctx, lists: make(map[string]*stripes), wide: make(map[*Expr]*wideLeaf)}
@@ -225,6 +262,9 @@ func (s *search) count(q *Query, set rowSet, best *newest) {
 func (s *search) addLeaf(leaf *Expr, dst rowSet) error {
 	if leaf.Op != OpEqual {
 		return s.addWide(leaf, dst)
+	}
+	if !s.o.mayHaveTerm(leaf) {
+		return nil
 	}
 	stem := appendValueKey(appendFieldKey(nil, leaf.Field), leaf.Value)
 	list, known := s.lists[string(stem)]

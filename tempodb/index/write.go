@@ -27,7 +27,7 @@ const (
 // an owner's rows stand together in the order in which they came. A search for the newest keys so begins
 // at row 0 and stops early.
 //
-//	pages of the term table, its directory, pages of classes (see classes), pages of columns (see chunk), footer page, trailer
+//	pages of classes (see classes), pages of columns (see chunk), pages of the term table, its directory, filter of terms (see termFilter), footer page, trailer
 //	trailer: footer's offset (8 bytes), footer's length (8 bytes), both little endian, magic (8 bytes)
 func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 	order, err := m.order(keys)
@@ -35,24 +35,19 @@ func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 		return err
 	}
 	classes, told := m.partition()
-	table := page.NewTableWriter(w, 0, page.TableOptions{PageBytes: termPageBytes})
-	if err := m.writeTerms(table, order, classes, told); err != nil {
-		return fmt.Errorf("search object: term table: %w", err)
-	}
-	// The directory follows the table's last page; only the table knows where that ends.
-	root, stats, err := table.Finish(nil, -1)
-	if err != nil {
-		return fmt.Errorf("search object: term directory: %w", err)
-	}
-	pages := page.NewWriter(w, stats.DirectoryEnd, page.DefaultLevel)
-	f := footer{rows: uint64(len(m.rows)), owners: uint64(len(keys)), terms: root}
+	pages := page.NewWriter(w, 0, page.DefaultLevel)
+	f := footer{rows: uint64(len(order.rows)), owners: uint64(len(keys))}
 	if err := classes.write(pages, order, &f); err != nil {
 		return fmt.Errorf("search object: classes: %w", err)
 	}
 	if err := m.writeColumns(pages, order, keys, &f); err != nil {
 		return fmt.Errorf("search object: columns: %w", err)
 	}
-	return f.writeEnd(w, pages)
+	table := newTermTable(w, pages.Offset())
+	if err := m.writeTerms(table, order, classes, told); err != nil {
+		return fmt.Errorf("search object: term table: %w", err)
+	}
+	return f.writeEnd(w, table)
 }
 
 // order is the numbering of owners and rows in a search object.
@@ -103,7 +98,7 @@ func (m *Memory) order(keys [][16]byte) (*order, error) {
 }
 
 // writeTerms writes the records of all terms in the order of their keys.
-func (m *Memory) writeTerms(table *page.TableWriter, o *order, c *classes, told []bool) error {
+func (m *Memory) writeTerms(table *termTable, o *order, c *classes, told []bool) error {
 	t := termWriter{
 		m: m, o: o, c: c, told: told, table: table,
 		allRows: newRowSet(len(m.rows)), allClasses: newRowSet(len(c.size)), allGroups: newRowSet(len(m.groupOf)),
@@ -134,7 +129,7 @@ type termWriter struct {
 	o      *order
 	c      *classes
 	told   []bool // by ordinal of a term of rows: classes tell its rows
-	table  *page.TableWriter
+	table  *termTable
 	key    []byte // of the field
 	stem   []byte
 	record []byte
@@ -224,7 +219,7 @@ func (t *termWriter) rows(value []byte, list *postings) error {
 }
 
 // addStripes adds a record for each stripe that has some of rows, which ascend and are overwritten. record and list are scratch, and returned.
-func addStripes(table *page.TableWriter, record, list, stem []byte, rows []uint32) ([]byte, []byte, error) {
+func addStripes(table *termTable, record, list, stem []byte, rows []uint32) ([]byte, []byte, error) {
 	record = append(record[:0], stem...)
 	for len(rows) > 0 {
 		stripe := rows[0] / stripeRows
