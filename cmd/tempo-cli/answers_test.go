@@ -106,6 +106,27 @@ func TestPrefixesAndRegexesFindWhatEqualityFinds(t *testing.T) {
 	}
 }
 
+func TestATagIsLookedForWhereItIsSaid(t *testing.T) {
+	for tag, in := range map[string]string{"deployment.environment=production": "resource", "http.status_code=500": "span", "otel.scope.version=0.49.0": "scope", "event=charged": "event"} {
+		for _, how := range []string{"tag", "tag-prefix", "tag-regex"} {
+			want := answer(t, shop.dir, "--"+how+"="+tag, "--limit=2")
+			if len(want) != 2 {
+				t.Errorf("--%s=%s: %d traces", how, tag, len(want))
+			}
+			for _, space := range []string{"span", "resource", "scope", "event"} {
+				got := answer(t, shop.dir, "--"+how+"="+space+":"+tag, "--limit=2")
+				if space == in && !slices.EqualFunc(got, want, func(a, b found) bool { return a.TraceID == b.TraceID }) || space != in && len(got) > 0 {
+					t.Errorf("--%s=%s:%s: %+v", how, space, tag, got)
+				}
+			}
+		}
+	}
+	// On the same span: those of the frontend have the one, those of the database the other.
+	if got := answer(t, shop.dir, "--tag=http.method=POST", "--tag=db.system=redis", "--limit=0"); len(got) > 0 {
+		t.Errorf("%d traces with both on one span", len(got))
+	}
+}
+
 func TestSearchIsBoundedByTime(t *testing.T) {
 	all := answer(t, shop.dir, "--service=frontend", "--limit=0")
 	middle := all[len(all)/2].Matched
@@ -238,6 +259,51 @@ func TestATreeOfARingAndOfADeepChainIsPrinted(t *testing.T) {
 	}
 }
 
+// flip damages an object of a block: a byte in its middle.
+func flip(t *testing.T, dir string, id block.ID, object string) {
+	t.Helper()
+	change(t, dir, id, object, func(content []byte) { content[len(content)/2] ^= 1 })
+}
+
+// change changes an object of a block.
+func change(t *testing.T, dir string, id block.ID, object string, how func(content []byte)) {
+	t.Helper()
+	name := filepath.Join(dir, "blocks", defaultTenant, string(id), object)
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	how(content)
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCatOfADamagedBlockPrintsTheRest(t *testing.T) {
+	dir := copyOf(t)
+	b := list(t, dir).Blocks[0]
+	flip(t, dir, b.ID, "data")
+	stdout, stderr, code := try("--store="+dir, "blocks", "cat", string(b.ID))
+	lines := int64(strings.Count(stdout, "\n"))
+	if code != exitDamage || !strings.Contains(stderr, "offset") || lines < b.Keys/2 || lines >= b.Keys {
+		t.Errorf("exit code %d, %d of %d traces, %s", code, lines, b.Keys, stderr)
+	}
+}
+
+func TestASearchAroundDamageIsWholeAndSaysSo(t *testing.T) {
+	dir := copyOf(t)
+	id := list(t, dir).Blocks[0].ID
+	change(t, dir, id, "search", func(content []byte) {
+		for i := 0; i < len(content); i += 64 { // in every page
+			content[i] ^= 1
+		}
+	})
+	stdout, stderr, code := try("--store="+dir, "search", "--limit=0", "-o", "json")
+	if n := len(parse[searchAnswer](t, stdout).Traces); code != exitOK || n != traces || !strings.Contains(stderr, "detour") || !strings.Contains(stderr, string(id)) {
+		t.Errorf("exit code %d, %d traces: %s", code, n, stderr)
+	}
+}
+
 func TestCatPrintsEveryTraceOfABlock(t *testing.T) {
 	for _, b := range list(t, shop.dir).Blocks {
 		lines := strings.Split(strings.TrimSuffix(ask(t, shop.dir, "blocks", "cat", string(b.ID)), "\n"), "\n")
@@ -303,23 +369,18 @@ func TestVerifyNamesTheDamageOfAFlippedByte(t *testing.T) {
 	id := list(t, shop.dir).Blocks[0].ID
 	for _, object := range []string{"data", "index", "filter", "search", "summary", "meta.json"} {
 		dir := copyOf(t)
-		name := filepath.Join(dir, "blocks", defaultTenant, string(id), object)
-		content, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
 		// In two places, of which each must be named.
-		at := []int{len(content) / 3, len(content) * 2 / 3}
-		for _, i := range at {
-			content[i] ^= 0x10
-		}
-		if err := os.WriteFile(name, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		var at []int
+		change(t, dir, id, object, func(content []byte) {
+			at = []int{len(content) / 3, len(content) * 2 / 3}
+			for _, i := range at {
+				content[i] ^= 0x10
+			}
+		})
 		stdout, stderr, code := try("--store="+dir, "blocks", "verify", "--all", "-o", "json")
 		v := parse[verifyAnswer](t, stdout)
 		i := slices.IndexFunc(v.Blocks, func(v verified) bool { return v.ID == id })
-		if code != exitNo || v.Damaged != 1 || i < 0 || v.Blocks[i].OK || !strings.Contains(stderr, "1 of") {
+		if code != exitDamage || v.Damaged != 1 || i < 0 || v.Blocks[i].OK || !strings.Contains(stderr, "1 of") {
 			t.Errorf("%s: exit code %d, %+v, %s", object, code, v, stderr)
 			continue
 		}
@@ -344,10 +405,10 @@ func TestVerifyNamesTheDamageOfAFlippedByte(t *testing.T) {
 		if object != "meta.json" {
 			continue
 		}
-		if text, _, code := try("--store="+dir, "blocks", "list"); code != exitNo || !strings.Contains(text, stateDamaged) {
+		if text, _, code := try("--store="+dir, "blocks", "list"); code != exitDamage || !strings.Contains(text, stateDamaged) {
 			t.Errorf("list: %d, %s", code, text)
 		}
-		if text, stderr, code := try("--store="+dir, "search"); code != exitNo || !strings.Contains(stderr, string(id)) || !strings.Contains(stderr, "not whole") || !strings.Contains(text, "TRACE") {
+		if text, stderr, code := try("--store="+dir, "search"); code != exitDamage || !strings.Contains(stderr, string(id)) || !strings.Contains(stderr, "not whole") || !strings.Contains(text, "TRACE") {
 			t.Errorf("search: %d, %s%s", code, text, stderr)
 		}
 	}
@@ -356,15 +417,7 @@ func TestVerifyNamesTheDamageOfAFlippedByte(t *testing.T) {
 func TestADetourAroundDamageIsTold(t *testing.T) {
 	dir := copyOf(t)
 	id := list(t, dir).Blocks[0].ID
-	name := filepath.Join(dir, "blocks", defaultTenant, string(id), "filter")
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[len(content)/2] ^= 1
-	if err := os.WriteFile(name, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, dir, id, "filter")
 	part := shop.truth.Traces[0]
 	stdout, stderr, code := try("--store="+dir, "trace", fmt.Sprintf("%x", part.TraceID), "-o", "otlp-json")
 	if code != exitOK || !strings.Contains(stderr, "detour") || !strings.Contains(stderr, string(id)) || exporttest.CountSpans(exporttest.ParseOTLP(t, []byte(stdout))) != part.Spans {
@@ -378,15 +431,7 @@ func TestTheQuarantineIsListedAndExplained(t *testing.T) {
 		t.Error(out)
 	}
 	id := list(t, dir).Blocks[0].ID
-	name := filepath.Join(dir, "blocks", defaultTenant, string(id), "data")
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[len(content)/2] ^= 1
-	if err := os.WriteFile(name, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, dir, id, "data")
 	bucket, err := local.New(filepath.Join(dir, "blocks"))
 	if err != nil {
 		t.Fatal(err)
@@ -414,7 +459,7 @@ func TestTheQuarantineIsListedAndExplained(t *testing.T) {
 	if tenants := ask(t, dir, "tenants"); tenants != defaultTenant+"\n" {
 		t.Errorf("tenants: %q", tenants)
 	}
-	if _, stderr, code := try("--store="+dir, "quarantine", "view", string(want.NewBlock)); code != exitNo || !strings.Contains(stderr, "not in quarantine") {
+	if _, stderr, code := try("--store="+dir, "quarantine", "view", string(want.NewBlock)); code != exitNotFound || !strings.Contains(stderr, "not in quarantine") {
 		t.Errorf("%d: %s", code, stderr)
 	}
 }
@@ -427,7 +472,7 @@ func TestVerifyNamesAMissingObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		stdout, stderr, code := try("--store="+dir, "blocks", "verify", string(id), "-o", "json")
-		if code != exitNo {
+		if code != exitDamage {
 			t.Fatalf("%s: exit code %d: %s", object, code, stderr)
 		}
 		v := parse[verifyAnswer](t, stdout)
@@ -544,18 +589,10 @@ func TestExportWithConditionsWritesWhatSearchFinds(t *testing.T) {
 func TestExportOfADamagedStoreWritesTheRestAndSaysSo(t *testing.T) {
 	dir := copyOf(t)
 	id := list(t, dir).Blocks[0].ID
-	name := filepath.Join(dir, "blocks", defaultTenant, string(id), "data")
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[len(content)/2] ^= 1
-	if err := os.WriteFile(name, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, dir, id, "data")
 	file := filepath.Join(t.TempDir(), "out")
 	_, stderr, code := try("--store="+dir, "export", "--format=otlp-json", "-o", file)
-	if code != exitNo || !strings.Contains(stderr, string(id)) || !strings.Contains(stderr, "offset") {
+	if code != exitDamage || !strings.Contains(stderr, string(id)) || !strings.Contains(stderr, "offset") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	text, err := os.ReadFile(file)

@@ -7,10 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/export"
-	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/trace"
-	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 func (p *program) catCommand() *cobra.Command {
@@ -18,7 +17,10 @@ func (p *program) catCommand() *cobra.Command {
 		Use:   "cat ID",
 		Short: "Print what a block holds, as lines of OTLP JSON",
 		Long: `Print what a block holds: a line of OTLP JSON for each trace, in the order of IDs. Of a trace of which other
-blocks hold parts, this is the part of this block: trace ID joins them.`,
+blocks hold parts, this is the part of this block: trace ID joins them. Where pages are damaged, the others are printed.
+
+  tempo-cli blocks cat 01M826G85SRYJWMRVVZCP3X78E | head -1 | jq .
+  tempo-cli blocks cat 01M826G85SRYJWMRVVZCP3X78E --key=64aa0bcddc62826e1b13374b8113745f`,
 		Args: oneArgument("block"),
 	}
 	key := cmd.Flags().String("key", "", "only the trace of that `ID`")
@@ -33,15 +35,9 @@ blocks hold parts, this is the part of this block: trace ID joins them.`,
 				return usage("--key: %w", err)
 			}
 		}
-		if err := p.open(cmd.Context()); err != nil {
-			return err
-		}
-		b, err := block.Open(cmd.Context(), p.bucket, p.flags.tenant, id, tracedb.Codec{})
-		if errors.Is(err, backend.ErrNotExist) {
-			return no("block %s of tenant %s: %w in %s", id, p.flags.tenant, errNoBlock, p.flags.store)
-		}
+		b, err := p.openBlock(cmd.Context(), id)
 		if err != nil {
-			return fromStore(err)
+			return err
 		}
 		out := bufio.NewWriterSize(p.stdout, 1<<16)
 		var line []byte
@@ -54,8 +50,15 @@ blocks hold parts, this is the part of this block: trace ID joins them.`,
 			return err
 		}
 		if *key == "" {
-			err = b.Scan(cmd.Context(), block.Key{}, func(_ [16]byte, value []byte) (bool, error) { return true, write(value) })
-			return fromStore(errors.Join(err, out.Flush()))
+			var met []error
+			err = b.ScanAround(cmd.Context(), block.Key{}, func(_ [16]byte, value []byte) (bool, error) { return true, write(value) }, func(damage error) error {
+				met = append(met, damage)
+				return nil
+			})
+			if err = errors.Join(err, out.Flush()); err == nil && len(met) > 0 {
+				err = &tempodb.PartialError{Parts: met}
+			}
+			return fromStore(err)
 		}
 		value, found, err := b.Get(cmd.Context(), nil, only)
 		if err != nil {

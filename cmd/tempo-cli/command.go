@@ -52,9 +52,10 @@ Stores:
 
 Exit codes:
   0  done
-  1  no: damage was found, there is no such thing, or the answer is not whole
+  1  failed: the store can't be reached or read, or a file can't be written
   2  called the wrong way
-  3  the store can't be reached or read`,
+  3  damage was found, or the answer is not whole: what there is was printed
+  4  there is no such trace, block, service or tenant`,
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -206,7 +207,7 @@ func (p *program) openBlocks(ctx context.Context) (*blocks.Set, error) {
 	}
 	set, err := blocks.Open(ctx, p.bucket, p.flags.tenant)
 	if err != nil {
-		return nil, fromStore(err)
+		return nil, storeError{err}
 	}
 	p.set = set
 	if l := set.Blocks(); len(l.Live)+len(l.Retired)+len(l.Damaged)+len(l.Unfinished) > 0 {
@@ -231,7 +232,10 @@ func (p *program) tenants(ctx context.Context) ([]string, error) {
 		}
 		return nil
 	})
-	return tenants, fromStore(err)
+	if err != nil {
+		return nil, storeError{err}
+	}
+	return tenants, nil
 }
 
 // whole returns err as the outcome of a command whose answer was printed.

@@ -27,7 +27,9 @@ func (p *program) compactCommand() *cobra.Command {
 		Use:   "compact --dry-run",
 		Short: "Say which blocks would be merged",
 		Long: `Say which blocks would be merged into one, by the rules of the compactor: those of one window of time, small ones first.
-Nothing is merged: that is not available in this build.`,
+Nothing is merged: that is not available in this build.
+
+  tempo-cli compact --dry-run --store=gs://traces/prod`,
 		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")

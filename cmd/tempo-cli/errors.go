@@ -13,10 +13,11 @@ import (
 
 // Exit codes.
 const (
-	exitOK    = 0
-	exitNo    = 1 // damage, not found, an answer that is not whole, a file that can't be written
-	exitUsage = 2
-	exitStore = 3 // the store can't be reached or read
+	exitOK       = 0
+	exitFailed   = 1 // the store can't be reached or read, a file can't be written
+	exitUsage    = 2
+	exitDamage   = 3 // damage was found, or the answer is not whole
+	exitNotFound = 4
 )
 
 // usageError is a call that makes no sense.
@@ -26,12 +27,19 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// noError is an answer: there is no such thing, or it is damaged.
+// noError is an answer: there is no such thing.
 type noError struct{ error }
 
 func (e noError) Unwrap() error { return e.error }
 
 func no(format string, args ...any) error { return noError{fmt.Errorf(format, args...)} }
+
+// damageError is an answer: what is there is not what was written.
+type damageError struct{ error }
+
+func (e damageError) Unwrap() error { return e.error }
+
+func damagedError(format string, args ...any) error { return damageError{fmt.Errorf(format, args...)} }
 
 // storeError is a failure of the object store.
 type storeError struct{ error }
@@ -57,17 +65,19 @@ func isAnswer(err error) bool {
 		}
 		return true
 	}
-	return page.IsCorrupt(err) || errors.Is(err, backend.ErrNotExist) || errors.As(err, new(noError))
+	return page.IsCorrupt(err) || errors.Is(err, backend.ErrNotExist) || errors.As(err, new(noError)) || errors.As(err, new(damageError))
 }
 
 func exitCode(err error) int {
 	switch {
 	case errors.As(err, new(usageError)):
 		return exitUsage
-	case errors.As(err, new(storeError)):
-		return exitStore
+	case errors.As(err, new(noError)):
+		return exitNotFound
+	case !errors.As(err, new(storeError)) && isAnswer(err):
+		return exitDamage
 	default:
-		return exitNo
+		return exitFailed
 	}
 }
 

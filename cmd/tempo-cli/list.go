@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,15 +11,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/blocklist"
+	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 func (p *program) tenantsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tenants",
 		Short: "List the tenants of a store",
-		Args:  noArguments,
+		Long: `List the tenants of a store: the folders that can be one's.
+
+  tempo-cli tenants --store=s3://traces/prod`,
+		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -93,7 +99,10 @@ and spans they have, and their size. LEVEL is how often the data was compacted, 
 
 States: live blocks answer queries. Those of which a newer block names them as parents are superseded, those that
 retention has dropped are dropped; both wait to be deleted. Of an unfinished one, meta.json is not there (yet),
-of a damaged one it can't be read.`,
+of a damaged one it can't be read.
+
+  tempo-cli blocks list --store=gs://traces/prod
+  tempo-cli blocks list -o json | jq -r '.blocks[] | select(.level == 0).id'`,
 		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")
@@ -113,7 +122,7 @@ of a damaged one it can't be read.`,
 			printBlocks(p.stdout, all, sum)
 		}
 		if err == nil && sum.Damaged > 0 {
-			err = no("%d blocks are damaged: blocks verify says more", sum.Damaged)
+			err = damagedError("%s damaged: blocks verify says more", many(sum.Damaged, "block"))
 		}
 		return err
 	}
@@ -238,6 +247,18 @@ func orEmpty[T any](list []T) []T {
 		return []T{}
 	}
 	return list
+}
+
+// openBlock opens the store, and a block of the tenant.
+func (p *program) openBlock(ctx context.Context, id block.ID) (*block.Block, error) {
+	if err := p.open(ctx); err != nil {
+		return nil, err
+	}
+	b, err := block.Open(ctx, p.bucket, p.flags.tenant, id, tracedb.Codec{})
+	if errors.Is(err, backend.ErrNotExist) {
+		return nil, no("block %s of tenant %s: %w in %s", id, p.flags.tenant, errNoBlock, p.flags.store)
+	}
+	return b, fromStore(err)
 }
 
 // parseBlockID returns the ID that an argument is.

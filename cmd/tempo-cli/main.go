@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 	}
 	if ctx.Err() != nil {
 		fmt.Fprintln(stderr, "tempo-cli: interrupted")
-		return exitNo
+		return exitFailed
 	}
 	for _, line := range lines(err) {
 		fmt.Fprintln(stderr, "tempo-cli: "+line)

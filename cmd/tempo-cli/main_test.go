@@ -243,13 +243,14 @@ func TestExitCodes(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "a")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
 	store := "--store=" + shop.dir
-	unknown := string(block.NewID())
+	unknown, block0 := string(block.NewID()), string(list(t, shop.dir).Blocks[0].ID)
 	for _, c := range []struct {
 		args []string
 		code int
 		says string
 	}{
 		{[]string{"--version"}, exitOK, ""},
+		{[]string{"--store=" + shop.dir, "search", "--service=nobody"}, exitOK, ""},
 		{[]string{"--help"}, exitOK, ""},
 		{[]string{}, exitOK, ""},
 		{[]string{"blocks", "list"}, exitUsage, "TEMPO_STORE"},
@@ -257,36 +258,49 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"blocks"}, exitUsage, "verify"},
 		{[]string{"blocks", "nonsense"}, exitUsage, "nonsense"},
 		{[]string{"--nonsense"}, exitUsage, "nonsense"},
+		{[]string{store, "search", "--nonsense"}, exitUsage, "search --help"},
+		{[]string{store, "search", "--limit=many"}, exitUsage, "many"},
+		{[]string{store, "search", "extra"}, exitUsage, "extra"},
+		{[]string{store, "trace", "1", "2"}, exitUsage, "one trace"},
+		{[]string{store, "blocks", "verify", "--all", unknown}, exitUsage, "--all"},
+		{[]string{store, "quarantine", "view", unknown}, exitNotFound, unknown},
+		{[]string{store, "blocks", "cat", block0, "--key=12"}, exitNotFound, block0},
+		{[]string{store, "blocks", "cat", block0, "--key=xyz"}, exitUsage, "hexadecimal"},
 		{[]string{store, "blocks", "list", "extra"}, exitUsage, "extra"},
 		{[]string{store, "blocks", "list", "-o", "xml"}, exitUsage, "xml"},
 		{[]string{store, "blocks", "view"}, exitUsage, "which block"},
 		{[]string{store, "blocks", "view", "x"}, exitUsage, "blocks list"},
-		{[]string{store, "blocks", "view", unknown}, exitNo, unknown},
-		{[]string{store, "blocks", "cat", unknown}, exitNo, unknown},
+		{[]string{store, "blocks", "view", unknown}, exitNotFound, unknown},
+		{[]string{store, "blocks", "cat", unknown}, exitNotFound, unknown},
 		{[]string{store, "blocks", "verify"}, exitUsage, "--all"},
-		{[]string{store, "blocks", "verify", unknown}, exitNo, unknown},
-		{[]string{store, "trace", "12"}, exitNo, "00000000000000000000000000000012"},
+		{[]string{store, "blocks", "verify", unknown}, exitNotFound, unknown},
+		{[]string{store, "trace", "12"}, exitNotFound, "00000000000000000000000000000012"},
 		{[]string{store, "trace", "xyz"}, exitUsage, "hexadecimal"},
-		{[]string{store, "operations", "nobody"}, exitNo, "nobody"},
+		{[]string{store, "operations", "nobody"}, exitNotFound, "nobody"},
 		{[]string{store, "search", "--tag=x"}, exitUsage, "KEY=VALUE"},
+		{[]string{store, "search", "--tag=resource:=x"}, exitUsage, "KEY=VALUE"},
+		{[]string{store, "search", "--tag-prefix=x=" + strings.Repeat("y", 241)}, exitUsage, "240"},
+		{[]string{store, "search", "--min-duration=-1s"}, exitUsage, "negative"},
 		{[]string{store, "search", "--tag-regex=x=["}, exitUsage, "regex"},
 		{[]string{store, "search", "--since=soon"}, exitUsage, "soon"},
 		{[]string{store, "search", "--since=1h", "--until=2h"}, exitUsage, "later"},
 		{[]string{store, "search", "--limit=-1"}, exitUsage, "negative"},
 		{[]string{store, "export"}, exitUsage, "--format"},
 		{[]string{store, "export", "--format=csv", "-o", "x"}, exitUsage, "csv"},
+		{[]string{store, "export", "--format=parquet", "-o", t.TempDir()}, exitUsage, "directory"},
+		{[]string{store, "export", "--format=parquet", "-o", filepath.Join(t.TempDir(), "no", "where")}, exitFailed, "no such file"},
 		{[]string{store, "compact"}, exitUsage, "--dry-run"},
 		{[]string{store, "retention", "--dry-run"}, exitUsage, "--max-age"},
 		{[]string{store, "retention", "--dry-run", "--max-bytes=lots"}, exitUsage, "lots"},
-		{[]string{store, "--tenant=nobody", "services"}, exitNo, defaultTenant},
+		{[]string{store, "--tenant=nobody", "services"}, exitNotFound, defaultTenant},
 		{[]string{store, "--tenant=../x", "services"}, exitUsage, "tenant"},
-		{[]string{"--store=" + t.TempDir(), "services"}, exitNo, "no blocks"},
-		{[]string{"--store=/nowhere/at/all", "services"}, exitStore, "/nowhere/at/all"},
+		{[]string{"--store=" + t.TempDir(), "services"}, exitNotFound, "no blocks"},
+		{[]string{"--store=/nowhere/at/all", "services"}, exitFailed, "/nowhere/at/all"},
 		{[]string{"--store=ftp://x/y", "services"}, exitUsage, "ftp"},
 		{[]string{"--store=s3://", "services"}, exitUsage, "BUCKET"},
 		{[]string{"--store=gs://b/../c", "services"}, exitUsage, "prefix"},
 		{[]string{"--store=azblob://c", "services"}, exitUsage, "AZURE_STORAGE_ACCOUNT"},
-		{[]string{"--store=s3://bucket", "--s3-endpoint=http://127.0.0.1:1", "--s3-region=x", "services"}, exitStore, "127.0.0.1:1"},
+		{[]string{"--store=s3://bucket", "--s3-endpoint=http://127.0.0.1:1", "--s3-region=x", "services"}, exitFailed, "127.0.0.1:1"},
 		{[]string{"gen", "--store=s3://bucket"}, exitUsage, "directory"},
 		{[]string{"gen", "--traces=0"}, exitUsage, "--traces"},
 	} {
@@ -300,11 +314,31 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestHelpOfEveryCommandSaysWhatItDoes(t *testing.T) {
+func TestVersionIsALine(t *testing.T) {
+	if stdout, stderr, code := try("--version"); code != exitOK || stderr != "" || !strings.HasPrefix(stdout, "tempo-cli "+version) || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("%d: %s%s", code, stdout, stderr)
+	}
+}
+
+// Each says what it is for, shows how it is called, and fits on a terminal.
+func TestHelpOfEveryCommandTeachesIt(t *testing.T) {
 	check := func(path ...string) {
 		stdout, _, code := try(append(path, "--help")...)
 		if code != exitOK || len(stdout) < 100 || strings.Contains(stdout, "%!") {
 			t.Errorf("%s --help: %d, %s", path, code, stdout)
+		}
+		_, usage, _ := strings.Cut(stdout, "Usage:\n")
+		usage, _, _ = strings.Cut(usage, "\n")
+		if example := "  tempo-cli " + strings.Join(path, " "); !strings.Contains(strings.Replace(stdout, usage, "", 1), example) {
+			t.Errorf("%s --help has no example: %s", path, stdout)
+		}
+		for line := range strings.Lines(stdout) {
+			if strings.HasPrefix(line, "Global Flags") {
+				break
+			}
+			if utf8.RuneCountInString(line) > 121 {
+				t.Errorf("%s --help: %s", path, line)
+			}
 		}
 	}
 	p := &program{env: noEnv}
@@ -312,7 +346,9 @@ func TestHelpOfEveryCommandSaysWhatItDoes(t *testing.T) {
 		if c.Hidden {
 			continue
 		}
-		check(c.Name())
+		if !c.HasSubCommands() {
+			check(c.Name())
+		}
 		for _, sub := range c.Commands() {
 			check(c.Name(), sub.Name())
 		}

@@ -36,7 +36,9 @@ func (p *program) quarantineListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the blocks that were set aside, of all tenants",
 		Long: `List the blocks that the compactor has set aside, since they were damaged: when, in how many places, and how many
-of their traces could be saved into a new block. They lie under quarantine/ and stay until somebody deletes them.`,
+of their traces could be saved into a new block. They lie under quarantine/ and stay until somebody deletes them.
+
+  tempo-cli quarantine list --store=gs://traces/prod`,
 		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")
@@ -85,7 +87,11 @@ func (p *program) quarantineViewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "view ID",
 		Short: "Explain what was wrong with a block, and what became of it",
-		Args:  oneArgument("block"),
+		Long: `Explain what was wrong with a block that was set aside: each damaged place, which traces were saved into which new
+block, and which may be lost.
+
+  tempo-cli quarantine view 01M826G85SRYJWMRVVZCP3X78E`,
+		Args: oneArgument("block"),
 	}
 	output := outputFlag(cmd, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 // queryFlags say which traces are meant: those with at least one span on which all of it holds.
@@ -26,67 +26,45 @@ type queryFlags struct {
 func (f *queryFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.service, "service", "", "spans of a `service`")
 	flags.StringVar(&f.operation, "operation", "", "spans of a `name`")
-	flags.StringArrayVar(&f.tags, "tag", nil, "spans with a tag, as `KEY=VALUE`: an attribute of the span, its resource, scope or events; repeatable")
-	flags.StringArrayVar(&f.tagPrefix, "tag-prefix", nil, "spans with a tag whose value begins so, as `KEY=TEXT`; repeatable")
-	flags.StringArrayVar(&f.tagRegex, "tag-regex", nil, "spans with a tag whose value matches whole, as `KEY=REGEX`; repeatable. Of values above 240 bytes the first 240 are seen")
+	flags.StringArrayVar(&f.tags, "tag", nil, "spans with an attribute, as `KEY=VALUE` or resource:KEY=VALUE; repeatable")
+	flags.StringArrayVar(&f.tagPrefix, "tag-prefix", nil, "spans with an attribute whose value begins so, as `KEY=TEXT`; repeatable")
+	flags.StringArrayVar(&f.tagRegex, "tag-regex", nil, "spans with an attribute whose whole value matches, as `KEY=REGEX`; repeatable")
 	flags.DurationVar(&f.minDuration, "min-duration", 0, "spans that took as long or longer, as `5ms`")
 	flags.DurationVar(&f.maxDuration, "max-duration", 0, "spans that took as long or shorter")
 	flags.StringVar(&f.since, "since", "", "spans that started at that `time` or later: 2026-01-05T09:00:00Z, or ago: 90m, 7d")
 	flags.StringVar(&f.until, "until", "", "spans that started at that `time` or earlier")
 }
 
-// whole is how much of a longer value a term has; the rest is a hash.
-const termText = trace.MaxValueTerm - 16
-
 // query returns what the flags ask for; nil if they ask for everything.
 func (f *queryFlags) query(now time.Time) (*index.Query, error) {
 	q := &index.Query{Start: index.Everything, Duration: index.Everything}
 	var all []*index.Expr
-	for _, tag := range f.tags {
-		key, value, err := splitTag("tag", tag)
-		if err != nil {
-			return nil, err
+	for _, flag := range []struct {
+		name string
+		tags []string
+		expr func(a tracedb.Attribute, value string) (*index.Expr, error)
+	}{
+		{"tag", f.tags, func(a tracedb.Attribute, value string) (*index.Expr, error) { return a.Is(value), nil }},
+		{"tag-prefix", f.tagPrefix, tracedb.Attribute.HasPrefix},
+		{"tag-regex", f.tagRegex, tracedb.Attribute.Matches},
+	} {
+		for _, tag := range flag.tags {
+			attribute, value, err := parseTag(tag)
+			if err != nil {
+				return nil, usage("--%s=%s: %w", flag.name, tag, err)
+			}
+			expr, err := flag.expr(attribute, value)
+			if err != nil {
+				return nil, usage("--%s=%s: %w", flag.name, cut(tag, 60), err)
+			}
+			all = append(all, expr)
 		}
-		term := trace.AppendValueTerm(nil, value)
-		all = append(all, anySpace(key, func(field []byte) *index.Expr { return index.Equal(field, term) }))
-	}
-	for _, tag := range f.tagPrefix {
-		key, value, err := splitTag("tag-prefix", tag)
-		if err != nil {
-			return nil, err
-		}
-		if len(value) > termText {
-			return nil, usage("--tag-prefix=%.40s…: a prefix may have %d bytes", tag, termText)
-		}
-		all = append(all, anySpace(key, func(field []byte) *index.Expr { return index.Prefix(field, []byte(value)) }))
-	}
-	for _, tag := range f.tagRegex {
-		key, value, err := splitTag("tag-regex", tag)
-		if err != nil {
-			return nil, err
-		}
-		re, err := regexp.Compile(`^(?s:` + value + `)$`)
-		if err != nil {
-			return nil, usage("--tag-regex=%s: %w", tag, err)
-		}
-		all = append(all, anySpace(key, func(field []byte) *index.Expr {
-			return index.Match(field, func(term []byte) bool { return re.Match(term[:textOf(term)]) })
-		}))
 	}
 	switch {
-	case f.operation != "" && f.service != "":
-		var kinds []*index.Expr
-		for _, kind := range trace.Kinds {
-			kinds = append(kinds, index.Equal(trace.FieldOperation, trace.AppendOperation(nil, f.service, kind, f.operation)))
-		}
-		all = append(all, index.Or(kinds...))
 	case f.operation != "":
-		all = append(all, index.Match(trace.FieldOperation, func(value []byte) bool {
-			_, _, name, err := trace.ParseOperation(value)
-			return err == nil && name == f.operation
-		}))
+		all = append(all, tracedb.OperationIs(f.service, f.operation))
 	case f.service != "":
-		all = append(all, index.Equal(trace.FieldService, []byte(f.service)))
+		all = append(all, tracedb.ServiceIs(f.service))
 	}
 	if len(all) > 0 {
 		q.Where = index.And(all...)
@@ -116,29 +94,19 @@ func (f *queryFlags) query(now time.Time) (*index.Query, error) {
 	return q, nil
 }
 
-// textOf returns how many bytes of a term are those of the value.
-func textOf(term []byte) int {
-	if len(term) == trace.MaxValueTerm {
-		return termText
-	}
-	return len(term)
-}
+// spaceNames are what a key may begin with to say where its attribute stands.
+var spaceNames = map[string]byte{"span": trace.SpaceSpan, "resource": trace.SpaceResource, "scope": trace.SpaceScope, "event": trace.SpaceEvent}
 
-func splitTag(flag, tag string) (key, value string, err error) {
+// parseTag takes KEY=VALUE or, for the attributes in one place only, as resource:KEY=VALUE.
+func parseTag(tag string) (a tracedb.Attribute, value string, err error) {
 	key, value, ok := strings.Cut(tag, "=")
-	if !ok || key == "" {
-		return "", "", usage("--%s=%s should be KEY=VALUE", flag, tag)
+	if space, rest, named := strings.Cut(key, ":"); named && spaceNames[space] != 0 {
+		a.Space, key = spaceNames[space], rest
 	}
-	return key, value, nil
-}
-
-// anySpace holds where leaf does for the key in one of the spaces of attributes.
-func anySpace(key string, leaf func(field []byte) *index.Expr) *index.Expr {
-	var spaces []*index.Expr
-	for _, space := range trace.Spaces {
-		spaces = append(spaces, leaf(bytes.Clone(trace.AppendField(nil, key, space))))
+	if a.Key = key; !ok || key == "" {
+		return a, "", errors.New("should be KEY=VALUE, where KEY may begin with span:, resource:, scope: or event: to say where it stands")
 	}
-	return index.Or(spaces...)
+	return a, value, nil
 }
 
 // parseWhen returns Unix nanoseconds of a time, or of a time span before now; unset if text is empty.

@@ -2,13 +2,17 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/blocks"
+	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/trace"
 )
@@ -41,6 +45,9 @@ func (p *program) searchCommand() *cobra.Command {
 		Short: "Find traces by what their spans have",
 		Long: `Find the traces with at least one span on which all conditions hold, those first whose matching span started last.
 
+A tag is an attribute of the span, its resource, its scope or its events; written span:KEY, resource:KEY, scope:KEY or
+event:KEY, of just that. Values are compared as text. Of a value above 255 bytes, --tag-regex sees the first 240.
+
   tempo-cli search --service=checkout --operation=PlaceOrder --min-duration=200ms --since=24h
   tempo-cli search --tag=error=true --tag-prefix=http.url=https://shop/ --tag-regex='user.id=user-1[0-9]+' -o json`,
 		Args: noArguments,
@@ -68,15 +75,11 @@ func (p *program) searchCommand() *cobra.Command {
 		if lost != nil && !isAnswer(lost) {
 			return fromStore(lost)
 		}
-		all := make([]found, 0, len(hits))
-		for _, hit := range hits {
-			s, err := set.Summary(cmd.Context(), trace.ID(hit.Key))
-			if s == nil {
-				return fromStore(err)
-			}
-			lost = cmp.Or(lost, err)
-			all = append(all, foundOf(hit, s))
+		all, missing, err := p.summaries(cmd.Context(), set, hits)
+		if err != nil {
+			return fromStore(err)
 		}
+		lost = cmp.Or(lost, missing)
 		if output.json() {
 			if err := printJSON(p.stdout, map[string]any{"traces": all}); err != nil {
 				return err
@@ -102,6 +105,39 @@ func (p *program) searchCommand() *cobra.Command {
 	return cmd
 }
 
+// atOnce is how many traces are asked for at once: each takes a few requests, one after the other.
+const atOnce = 16
+
+// summaries returns what is known of the traces that were found, and what is missing from it.
+func (p *program) summaries(ctx context.Context, set *blocks.Set, hits []index.Hit) (shown []found, lost, err error) {
+	bar := newProgress(p.stderr, "search")
+	defer bar.end()
+	all := make([]*trace.Summary, len(hits))
+	errs := make([]error, len(hits))
+	for from := 0; from < len(hits); from += atOnce {
+		bar.show(float64(from)/float64(len(hits)), fmt.Sprintf("%s of %s", formatCount(int64(from)), many(len(hits), "trace")))
+		var group sync.WaitGroup
+		for i := from; i < min(from+atOnce, len(hits)); i++ {
+			group.Go(func() { all[i], errs[i] = set.Summary(ctx, trace.ID(hits[i].Key)) })
+		}
+		group.Wait()
+	}
+	shown = make([]found, 0, len(hits))
+	for i, err := range errs {
+		switch {
+		case errors.Is(err, tempodb.ErrNotFound):
+			continue // retention has dropped it since
+		case err != nil && !isAnswer(err):
+			return nil, nil, err
+		}
+		lost = cmp.Or(lost, err)
+		if all[i] != nil {
+			shown = append(shown, foundOf(hits[i], all[i]))
+		}
+	}
+	return shown, lost, nil
+}
+
 func foundOf(hit index.Hit, s *trace.Summary) found {
 	f := found{
 		TraceID: trace.ID(hit.Key).String(), Start: utc(s.Start), DurationNs: s.End - s.Start,
@@ -118,7 +154,10 @@ func (p *program) servicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services that have spans",
-		Args:  noArguments,
+		Long: `List the services that have spans, of all time.
+
+  tempo-cli services --store=gs://traces/prod`,
+		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -152,7 +191,10 @@ func (p *program) operationsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "operations SERVICE",
 		Short: "List the names and kinds of a service's spans",
-		Args:  oneArgument("service"),
+		Long: `List the names and kinds of a service's spans, of all time.
+
+  tempo-cli operations checkout`,
+		Args: oneArgument("service"),
 	}
 	output := outputFlag(cmd, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -187,7 +229,7 @@ func operations(cmd *cobra.Command, set *blocks.Set, service string) ([]operatio
 	for _, term := range terms {
 		_, kind, name, err := trace.ParseOperation([]byte(term))
 		if err != nil {
-			return nil, noError{err}
+			return nil, damageError{err}
 		}
 		all = append(all, operation{name, kind.String()})
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,7 +42,10 @@ func (p *program) traceCommand() *cobra.Command {
 zeros on the left may be left out.
 
 Forms: table is where it lies and the tree of spans; json the same as JSON, the trace in OTLP's form;
-otlp-json and jaeger-json the trace alone.`,
+otlp-json and jaeger-json the trace alone.
+
+  tempo-cli trace 64aa0bcddc62826e1b13374b8113745f
+  tempo-cli trace 64aa0bcddc62826e1b13374b8113745f -o jaeger-json > trace.json    for Jaeger's UI`,
 		Args: oneArgument("trace"),
 	}
 	output := outputFlag(cmd, "table", "json", "otlp-json", "jaeger-json")
@@ -66,7 +70,7 @@ otlp-json and jaeger-json the trace alone.`,
 		}
 		data, err := blocks.Join(parts)
 		if err != nil {
-			return no("trace %s: %w", id, err)
+			return damagedError("trace %s: %w", id, err)
 		}
 		if err := p.showTrace(cmd, output.value, id, parts, data); err != nil {
 			return fromStore(err)
@@ -81,14 +85,14 @@ func (p *program) showTrace(cmd *cobra.Command, form string, id trace.ID, parts 
 	case "otlp-json":
 		text, err := export.AppendOTLP(nil, data)
 		if err != nil {
-			return noError{err}
+			return damageError{err}
 		}
 		_, err = p.stdout.Write(append(text, '\n'))
 		return err
 	case "jaeger-json":
 		text, err := export.AppendJaeger(nil, data)
 		if err != nil {
-			return noError{err}
+			return damageError{err}
 		}
 		_, err = p.stdout.Write(append(text, '\n'))
 		return err
@@ -101,14 +105,14 @@ func (p *program) showTrace(cmd *cobra.Command, form string, id trace.ID, parts 
 		}
 		spans, err := trace.Spans(part.Data)
 		if err != nil {
-			return noError{err}
+			return damageError{err}
 		}
 		where = append(where, lies{part.Block.ID, part.Block.Level, place.Offset, place.Bytes, place.Keys, len(part.Data), spans})
 	}
 	if form == "json" {
 		text, err := export.AppendOTLP(nil, data)
 		if err != nil {
-			return noError{err}
+			return damageError{err}
 		}
 		return printJSON(p.stdout, struct {
 			TraceID string          `json:"traceID"`
@@ -135,7 +139,7 @@ type node struct {
 func printTree(w io.Writer, id trace.ID, data []byte) error {
 	var m otlp.TracesData
 	if err := proto.Unmarshal(data, &m); err != nil {
-		return no("trace %s is no OTLP: %w", id, err)
+		return damagedError("trace %s is no OTLP: %w", id, err)
 	}
 	var all []*node
 	byID := make(map[string]*node)
@@ -157,7 +161,7 @@ func printTree(w io.Writer, id trace.ID, data []byte) error {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *node) int {
-		return compareUint(a.span.StartTimeUnixNano, b.span.StartTimeUnixNano)
+		return cmp.Compare(a.span.StartTimeUnixNano, b.span.StartTimeUnixNano)
 	})
 	var roots []*node
 	for _, n := range all {
@@ -230,14 +234,4 @@ func (t *tree) print(n *node, first, rest, note string) {
 			t.print(child, rest+"├─ ", rest+"│  ", "")
 		}
 	}
-}
-
-func compareUint(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
-	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 // verified is the outcome of verifying a block.
 type verified struct {
-	ID     block.ID `json:"id"`
-	OK     bool     `json:"ok"`
+	ID block.ID `json:"id"`
+	OK bool     `json:"ok"`
+	// Gone is whether it was deleted since it was listed: by a compaction, say.
+	Gone   bool     `json:"gone,omitempty"`
 	Spans  int64    `json:"spans"`
 	Bytes  int64    `json:"bytes"`
 	Damage []damage `json:"damage,omitempty"`
@@ -43,7 +44,10 @@ func (p *program) verifyCommand() *cobra.Command {
 		Use:   "verify [ID...]",
 		Short: "Read blocks whole and check every byte",
 		Long: `Read blocks whole and check every byte: lengths and checksums of objects and pages, and that the objects agree.
-Each damage is told with object and offset. Exit code 1 says that there is some.`,
+Each damage is told with object and offset. Exit code 3 says that there is some.
+
+  tempo-cli blocks verify --all
+  tempo-cli blocks verify 01M826G85SRYJWMRVVZCP3X78E -o json`,
 	}
 	output := outputFlag(cmd, "table", "json")
 	all := cmd.Flags().Bool("all", false, "all blocks of the tenant, also those that wait to be deleted")
@@ -76,7 +80,7 @@ Each damage is told with object and offset. Exit code 1 says that there is some.
 				return fromStore(err)
 			}
 			done += size[id]
-			if outcome = append(outcome, v); !v.OK {
+			if outcome = append(outcome, v); len(v.Damage) > 0 {
 				bad++
 			}
 			if !output.json() {
@@ -91,7 +95,7 @@ Each damage is told with object and offset. Exit code 1 says that there is some.
 			}
 		}
 		if bad > 0 {
-			return no("%d of %s damaged", bad, many(len(ids), "block"))
+			return damagedError("%d of %s damaged", bad, many(len(ids), "block"))
 		}
 		return nil
 	}
@@ -148,7 +152,11 @@ func (p *program) toVerify(ctx context.Context, args []string) ([]block.ID, map[
 // verify reads a block. The error is one of the store.
 func (p *program) verify(ctx context.Context, id block.ID) (verified, error) {
 	v := verified{ID: id}
-	b, err := block.Open(ctx, p.bucket, p.flags.tenant, id, tracedb.Codec{})
+	b, err := p.openBlock(ctx, id)
+	if errors.Is(err, errNoBlock) {
+		v.Gone = true
+		return v, nil
+	}
 	if err != nil {
 		var ok bool
 		if v.Damage, ok = damages(err, v.Damage); !ok {
@@ -163,6 +171,10 @@ func (p *program) verify(ctx context.Context, id block.ID) (verified, error) {
 	}
 	if err == nil {
 		v.OK = true
+		return v, nil
+	}
+	if _, gone := p.openBlock(ctx, id); errors.Is(gone, errNoBlock) {
+		v.Gone = true
 		return v, nil
 	}
 	var ok bool
@@ -238,6 +250,10 @@ func isJoined(err error) bool {
 func (p *program) printVerified(v *verified) {
 	if v.OK {
 		fmt.Fprintf(p.stdout, "%s  ok        %s spans, %s\n", v.ID, formatCount(v.Spans), formatBytes(v.Bytes))
+		return
+	}
+	if v.Gone {
+		fmt.Fprintf(p.stdout, "%s  gone      deleted since it was listed\n", v.ID)
 		return
 	}
 	fmt.Fprintf(p.stdout, "%s  DAMAGED\n", v.ID)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,10 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/inspect"
-	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/trace"
-	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 // view is what blocks view says.
@@ -63,7 +60,10 @@ func (p *program) viewCommand() *cobra.Command {
 		Use:   "view ID",
 		Short: "Show what a block is made of",
 		Long: `Show what a block is made of: its meta data, its objects with their pages, its services, and the fields that take
-the most space in its search object. For the pages and the fields the whole block is read; above 256 MiB only with --deep.`,
+the most space in its search object. For the pages and the fields the whole block is read; if it is larger than
+256 MiB, only with --deep.
+
+  tempo-cli blocks view 01M826G85SRYJWMRVVZCP3X78E --top=40`,
 		Args: oneArgument("block"),
 	}
 	output := outputFlag(cmd, "table", "json")
@@ -74,15 +74,9 @@ the most space in its search object. For the pages and the fields the whole bloc
 		if err != nil {
 			return err
 		}
-		if err := p.open(cmd.Context()); err != nil {
-			return err
-		}
-		b, err := block.Open(cmd.Context(), p.bucket, p.flags.tenant, id, tracedb.Codec{})
-		if errors.Is(err, backend.ErrNotExist) {
-			return no("block %s of tenant %s: %w in %s", id, p.flags.tenant, errNoBlock, p.flags.store)
-		}
+		b, err := p.openBlock(cmd.Context(), id)
 		if err != nil {
-			return fromStore(err)
+			return err
 		}
 		v := view{Meta: b.Meta(), Bytes: b.Meta().Bytes(), Deep: *deep}
 		if !cmd.Flags().Changed("deep") {
@@ -98,7 +92,7 @@ the most space in its search object. For the pages and the fields the whole bloc
 		for _, o := range v.Objects {
 			for _, k := range o.Pages {
 				if k.Damaged > 0 {
-					return no("object %s has damaged pages: blocks verify %s says which", o.Name, id)
+					return damagedError("object %s has damaged pages: blocks verify %s says which", o.Name, id)
 				}
 			}
 		}

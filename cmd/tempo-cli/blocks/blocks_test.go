@@ -109,7 +109,7 @@ func TestPartsOfTracesInManyBlocksAreJoined(t *testing.T) {
 	if several < 50 {
 		t.Errorf("only %d traces are in several blocks", several)
 	}
-	if _, err := s.Summary(t.Context(), trace.ID{1}); !errors.Is(err, blocks.ErrNotFound) {
+	if _, err := s.Summary(t.Context(), trace.ID{1}); !errors.Is(err, tempodb.ErrNotFound) {
 		t.Errorf("of no trace: %v", err)
 	}
 }
@@ -170,22 +170,6 @@ func TestFewTracesAreReadByThemselves(t *testing.T) {
 	}
 }
 
-// counting counts bytes read of data objects.
-type counting struct {
-	backend.Bucket
-	mu   sync.Mutex
-	data int64
-}
-
-func (c *counting) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
-	if strings.HasSuffix(name, "/data") {
-		c.mu.Lock()
-		c.data += int64(len(p))
-		c.mu.Unlock()
-	}
-	return c.Bucket.ReadAt(ctx, name, p, off)
-}
-
 func TestErrorsOfTheCallerAreTheCallers(t *testing.T) {
 	bucket, _ := store(t, 50, 3)
 	enough := errors.New("enough")
@@ -210,29 +194,144 @@ func TestErrorsOfTheCallerAreTheCallers(t *testing.T) {
 	}
 }
 
-func TestABlockThatIsGoneIsNamed(t *testing.T) {
+// counting counts bytes read of data objects, and reads of meta.json.
+type counting struct {
+	backend.Bucket
+	mu    sync.Mutex
+	data  int64
+	metas int
+}
+
+func (c *counting) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	c.mu.Lock()
+	if strings.HasSuffix(name, "/data") {
+		c.data += int64(len(p))
+	}
+	if strings.HasSuffix(name, "/meta.json") && off == 0 {
+		c.metas++
+	}
+	c.mu.Unlock()
+	return c.Bucket.ReadAt(ctx, name, p, off)
+}
+
+var everything = index.Query{Start: index.Everything, Duration: index.Everything}
+
+// ask asks all that can be asked, of the whole workload.
+func ask(t *testing.T, s *blocks.Set, truth *workload.Truth) {
+	t.Helper()
+	hits, err := s.Search(t.Context(), &everything)
+	if err != nil || len(hits) != len(truth.Traces) {
+		t.Errorf("search: %d traces of %d, %v", len(hits), len(truth.Traces), err)
+	}
+	services, err := s.Terms(t.Context(), trace.FieldService, nil)
+	if err != nil || len(services) != len(truth.Operations) {
+		t.Errorf("terms: %q, %v", services, err)
+	}
+	for _, want := range truth.Traces {
+		sum, err := s.Summary(t.Context(), want.TraceID)
+		if err != nil || sum.Spans != want.Spans {
+			t.Errorf("trace %x: summary %+v, %v", want.TraceID, sum, err)
+		}
+		parts, err := s.Parts(t.Context(), want.TraceID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := blocks.Join(parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := trace.Spans(data); err != nil || n != want.Spans {
+			t.Errorf("trace %x: %d spans, %v; want %d", want.TraceID, n, err, want.Spans)
+		}
+	}
+}
+
+func TestTheMetaOfABlockIsReadOnce(t *testing.T) {
+	bucket, truth := store(t, 100, 4)
+	reads := &counting{Bucket: bucket}
+	s := open(t, reads)
+	ask(t, s, truth)
+	if err := s.Each(t.Context(), &everything, nil, func(trace.ID, []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if reads.metas != 4 {
+		t.Errorf("%d reads of the meta.json of 4 blocks", reads.metas)
+	}
+}
+
+// A compaction between two questions puts what blocks had elsewhere.
+func TestAnswersAreWholeAfterACompaction(t *testing.T) {
 	bucket, truth := store(t, 100, 3)
+	s := open(t, bucket)
+	var parents []*block.Block
+	for _, m := range s.Blocks().Live {
+		parents = append(parents, block.New(bucket, m, tracedb.Codec{}))
+	}
+	if _, err := block.Merge(t.Context(), bucket, tenant, parents, block.MergeOptions{Codec: tracedb.Codec{}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range parents {
+		if err := block.Delete(t.Context(), bucket, tenant, b.Meta().ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(t, s, truth)
+}
+
+func TestABlockThatIsGoneWhileAllAreReadIsNamed(t *testing.T) {
+	bucket, _ := store(t, 100, 3)
 	s := open(t, bucket)
 	gone := s.Blocks().Live[1].ID
 	if err := block.Delete(t.Context(), bucket, tenant, gone); err != nil {
 		t.Fatal(err)
 	}
-	check := func(what string, err error) {
-		t.Helper()
-		var partial *tempodb.PartialError
-		if !errors.As(err, &partial) || len(partial.Parts) != 1 || !strings.Contains(err.Error(), string(gone)) {
-			t.Errorf("%s: %v", what, err)
-		}
+	err := s.Each(t.Context(), nil, nil, func(trace.ID, []byte) error { return nil })
+	var partial *tempodb.PartialError
+	if !errors.As(err, &partial) || !strings.Contains(err.Error(), string(gone)) || !strings.Contains(err.Error(), "ask again") {
+		t.Error(err)
 	}
-	hits, err := s.Search(t.Context(), &index.Query{Start: index.Everything, Duration: index.Everything})
-	check("search", err)
-	if len(hits) == 0 {
-		t.Error("search finds nothing in the blocks that are there")
+}
+
+// spoil damages all pages of an object of a block.
+func spoil(t *testing.T, bucket *local.Bucket, id block.ID, object string) {
+	t.Helper()
+	name := tenant + "/" + string(id) + "/" + object
+	size, err := bucket.Size(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	services, err := s.Terms(t.Context(), trace.FieldService, nil)
-	check("terms", err)
-	if len(services) != len(truth.Operations) {
-		t.Errorf("services %q", services)
+	content := make([]byte, size)
+	if _, err := bucket.ReadAt(t.Context(), name, content, 0); err != nil {
+		t.Fatal(err)
 	}
-	check("each", s.Each(t.Context(), nil, nil, func(trace.ID, []byte) error { return nil }))
+	for i := 0; i < len(content); i += 64 {
+		content[i] ^= 1
+	}
+	w, err := bucket.Create(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a damaged index of spans would have told, the spans tell.
+func TestADamagedSearchObjectTakesNothingFromAnswers(t *testing.T) {
+	bucket, truth := store(t, 100, 3)
+	for _, m := range open(t, bucket).Blocks().Live {
+		spoil(t, bucket, m.ID, "search")
+	}
+	s := open(t, bucket)
+	ask(t, s, truth)
+	if len(s.Damage()) == 0 {
+		t.Error("no damage was met")
+	}
+	n := 0
+	if err := s.Each(t.Context(), &everything, nil, func(trace.ID, []byte) error { n++; return nil }); err != nil || n != len(truth.Traces) {
+		t.Errorf("each: %d traces of %d, %v", n, len(truth.Traces), err)
+	}
 }

@@ -6,9 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
@@ -31,7 +32,6 @@ type Progress struct {
 //
 // Where pages of a block can't be read, the others are.
 func (s *Set) Each(ctx context.Context, q *index.Query, progress func(Progress), fn func(id trace.ID, data []byte) error) error {
-	lost := s.missing()
 	times := index.Everything
 	if q != nil {
 		times = q.Start
@@ -39,198 +39,164 @@ func (s *Set) Each(ctx context.Context, q *index.Query, progress func(Progress),
 		all.Limit = 0
 		q = &all
 	}
-	metas := slices.Collect(s.list.Overlapping(times.Min, times.Max))
-	slices.SortFunc(metas, func(a, b *block.Meta) int {
-		return cmp.Or(cmp.Compare(a.MinStart, b.MinStart), cmp.Compare(a.ID, b.ID))
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	e := each{lost: s.missing(), blocks: s.reader.Blocks(), fn: fn, progress: progress, shared: make(map[tempodb.Key]struct{})}
+	asked := slices.DeleteFunc(slices.Clone(e.blocks), func(b *block.Block) bool {
+		return !times.Overlaps(index.Range{Min: b.Meta().MinStart, Max: b.Meta().MaxStart})
 	})
-	e := each{s: s, ctx: ctx, lost: lost, fn: fn, progress: progress, shared: make(map[block.Key]struct{})}
-	e.state.AllBlocks = len(metas)
-	for _, m := range metas {
-		if err := e.block(m, q); err != nil {
-			var ours errOurs
-			if errors.As(err, &ours) {
-				return ours.error
+	slices.SortFunc(asked, func(a, b *block.Block) int {
+		return cmp.Or(cmp.Compare(a.Meta().MinStart, b.Meta().MinStart), cmp.Compare(a.Meta().ID, b.Meta().ID))
+	})
+	e.state.AllBlocks = len(asked)
+	for _, b := range asked {
+		if err := e.block(ctx, b, q); err != nil {
+			if e.ours != nil {
+				return e.ours
 			}
+			e.blame(err)
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		e.state.Blocks++
-		e.report()
+		e.progress(e.state)
 	}
-	return lost.err()
+	return e.lost.err()
 }
 
 // each is one call of Each.
 type each struct {
-	s        *Set
-	ctx      context.Context
 	lost     *missing
+	blocks   []*block.Block
 	fn       func(trace.ID, []byte) error
 	progress func(Progress)
 	state    Progress
-	shared   map[block.Key]struct{} // traces that several blocks have, and that fn was called with
+	shared   map[tempodb.Key]struct{} // traces that several blocks have, and that fn was called with
+	ours     error                    // of fn, or of the context: no block is to blame
 	merger   trace.Merger
+	value    []byte
 	merged   []byte
 }
 
-func (e *each) report() {
-	if e.progress != nil {
-		e.progress(e.state)
+// blame notes what could not be read.
+func (e *each) blame(err error) {
+	if errors.Is(err, backend.ErrNotExist) && !page.IsCorrupt(err) {
+		err = fmt.Errorf("%w: it was deleted meanwhile, by a compaction or retention: ask again", err)
 	}
+	e.lost.add(err)
 }
 
-// errOurs marks an error of fn, or of a context that is done: the block is not to blame.
-type errOurs struct{ error }
-
-func (e errOurs) Unwrap() error { return e.error }
-
-func (e *each) block(m *block.Meta, q *index.Query) error {
-	e.state.Keys, e.state.AllKeys = 0, m.Keys
-	e.report()
-	b, err := e.s.open(e.ctx, m.ID)
+// block calls fn with the traces of b that no block before had.
+func (e *each) block(ctx context.Context, b *block.Block, q *index.Query) error {
+	e.state.Keys, e.state.AllKeys = 0, b.Meta().Keys
+	e.progress(e.state)
+	wanted, err := e.wanted(ctx, b, q)
 	if err != nil {
-		return e.blame(err)
-	}
-	var wanted map[block.Key]struct{} // nil: all
-	if q != nil {
-		hits, err := b.Search(e.ctx, q)
-		if err != nil {
-			return e.blame(err)
-		}
-		wanted = make(map[block.Key]struct{}, len(hits))
-		for _, hit := range hits {
-			wanted[hit.Key] = struct{}{}
-		}
+		return err
 	}
 	// Reading a page in passing costs about a tenth of reading it by itself, and has many keys.
-	if wanted != nil && int64(len(wanted)) < m.Keys/64 {
+	if wanted != nil && int64(len(wanted)) < b.Meta().Keys/64 {
 		e.state.AllKeys = int64(len(wanted))
-		return e.blame(e.byKey(b, func(visit func(block.Key) error) error {
-			keys := make([]block.Key, 0, len(wanted))
-			for key := range wanted {
-				keys = append(keys, key)
-			}
-			slices.SortFunc(keys, compareKeys)
-			for _, key := range keys {
-				if err := visit(key); err != nil {
-					return err
-				}
-			}
-			return nil
-		}))
+		return e.byKey(ctx, b, wanted)
 	}
-	from := block.Key{}
-	err = b.Scan(e.ctx, from, func(key [16]byte, value []byte) (bool, error) {
-		from = after(key)
-		return true, e.visit(m, key, value, wanted)
+	return b.ScanAround(ctx, tempodb.Key{}, func(key tempodb.Key, value []byte) (bool, error) {
+		if wanted != nil {
+			if _, is := slices.BinarySearchFunc(wanted, key, compareKeys); !is {
+				return true, e.passed(ctx)
+			}
+		}
+		return true, e.visit(ctx, b, key, value)
+	}, func(damage error) error {
+		e.blame(damage)
+		return nil
 	})
-	if !page.IsCorrupt(err) || errors.As(err, new(errOurs)) {
-		return e.blame(err)
-	}
-	// From the damage on, key by key: the summaries know which there are.
-	e.lost.add(err)
-	return e.blame(e.byKey(b, func(visit func(block.Key) error) error {
-		return b.ScanSummaries(e.ctx, from, func(key [16]byte, _ []byte) (bool, error) {
-			if wanted != nil {
-				if _, ok := wanted[key]; !ok {
-					return true, nil
-				}
-			}
-			return true, visit(key)
-		})
-	}))
 }
 
-// byKey reads the keys that list visits one by one.
-func (e *each) byKey(b *block.Block, list func(visit func(block.Key) error) error) error {
-	var value []byte
-	return list(func(key block.Key) error {
-		if err := e.ctx.Err(); err != nil {
-			return errOurs{err}
+// wanted returns the keys of b on which q holds, ascending; nil for all if q is nil.
+func (e *each) wanted(ctx context.Context, b *block.Block, q *index.Query) ([]tempodb.Key, error) {
+	if q == nil {
+		return nil, nil
+	}
+	hits, err := b.Search(ctx, q)
+	if page.IsCorrupt(err) {
+		if hits, err = b.SearchByScan(ctx, q); page.IsCorrupt(err) {
+			e.blame(err)
+			err = nil
 		}
+	}
+	keys := make([]tempodb.Key, 0, len(hits))
+	for _, hit := range hits {
+		keys = append(keys, hit.Key)
+	}
+	slices.SortFunc(keys, compareKeys)
+	return keys, err
+}
+
+// byKey reads keys one by one.
+func (e *each) byKey(ctx context.Context, b *block.Block, keys []tempodb.Key) error {
+	for _, key := range keys {
 		var found bool
 		var err error
-		value, found, err = b.Get(e.ctx, value[:0], key)
+		e.value, found, err = b.Get(ctx, e.value[:0], key)
+		if err == nil && !found {
+			err = fmt.Errorf("block %s lists trace %s, which is not found in it", b.Meta().ID, trace.ID(key))
+		}
+		if err == nil {
+			err = e.visit(ctx, b, key, e.value)
+		}
+		if e.ours != nil || ctx.Err() != nil {
+			return cmp.Or(e.ours, ctx.Err())
+		}
 		if err != nil {
-			return e.blame(err)
+			e.blame(err)
 		}
-		if !found {
-			return e.blame(fmt.Errorf("block %s lists key %s, which is not found in it", b.Meta().ID, key))
-		}
-		return e.visit(b.Meta(), key, value, nil)
-	})
+	}
+	return nil
 }
 
 // visit is given a key of a block with the value there.
-func (e *each) visit(m *block.Meta, key block.Key, value []byte, wanted map[block.Key]struct{}) error {
-	if e.state.Keys++; e.state.Keys%256 == 0 {
-		e.report()
-		if err := e.ctx.Err(); err != nil {
-			return errOurs{err}
-		}
-	}
-	if wanted != nil {
-		if _, ok := wanted[key]; !ok {
-			return nil
-		}
+func (e *each) visit(ctx context.Context, from *block.Block, key tempodb.Key, data []byte) error {
+	if err := e.passed(ctx); err != nil {
+		return err
 	}
 	if _, again := e.shared[key]; again {
 		return nil
 	}
-	values := [][]byte{value}
-	for other := range e.s.list.Holding(key, math.MinInt64, math.MaxInt64) {
-		if other.ID == m.ID {
+	var values [][]byte
+	for _, b := range e.blocks {
+		if b == from || b.Excludes(key) {
 			continue
 		}
-		b, err := e.s.open(e.ctx, other.ID)
-		if err == nil {
-			var more []byte
-			var found bool
-			if more, found, err = b.Get(e.ctx, nil, key); found && err == nil {
-				values = append(values, more)
-			}
-		}
-		if err := e.blame(err); err != nil {
-			return err
+		if more, found, err := b.Get(ctx, nil, key); err != nil && ctx.Err() == nil {
+			e.blame(err)
+		} else if found {
+			values = append(values, more)
 		}
 	}
-	data := value
-	if len(values) > 1 {
+	if len(values) > 0 {
 		e.shared[key] = struct{}{}
 		var err error
-		if e.merged, err = e.merger.Merge(e.merged[:0], values...); err != nil {
-			return e.blame(fmt.Errorf("trace %s: %w", key, err))
+		if e.merged, err = e.merger.Merge(e.merged[:0], append(values, data)...); err != nil {
+			e.blame(fmt.Errorf("trace %s: %w", trace.ID(key), err))
+			return nil
 		}
 		data = e.merged
 	}
-	if err := e.fn(trace.ID(key), data); err != nil {
-		return errOurs{err}
+	if e.ours = ctx.Err(); e.ours == nil {
+		e.ours = e.fn(trace.ID(key), data)
 	}
-	return nil
+	return e.ours
 }
 
-// blame notes an error of reading, and returns one that is not.
-func (e *each) blame(err error) error {
-	var ours errOurs
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &ours):
-		return err
-	case e.ctx.Err() != nil:
-		return errOurs{e.ctx.Err()}
+// passed counts a key.
+func (e *each) passed(ctx context.Context) error {
+	if e.state.Keys++; e.state.Keys%256 == 0 {
+		e.progress(e.state)
+		e.ours = ctx.Err()
 	}
-	e.lost.add(err)
-	return nil
+	return e.ours
 }
 
-func compareKeys(a, b block.Key) int { return bytes.Compare(a[:], b[:]) }
-
-// after returns the key that follows key.
-func after(key block.Key) block.Key {
-	for i := len(key) - 1; i >= 0; i-- {
-		if key[i]++; key[i] != 0 {
-			break
-		}
-	}
-	return key
-}
+func compareKeys(a, b tempodb.Key) int { return bytes.Compare(a[:], b[:]) }
