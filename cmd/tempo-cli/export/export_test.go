@@ -14,6 +14,7 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -314,6 +315,25 @@ func TestParquetOfManySpansHasSeveralRowGroups(t *testing.T) {
 	}
 	if f.NumRows() != int64(spans) || len(f.RowGroups()) != (spans+99_999)/100_000 {
 		t.Errorf("%d rows in %d groups for %d spans", f.NumRows(), len(f.RowGroups()), spans)
+	}
+	// Nothing that a reader may not know.
+	for _, group := range f.Metadata().RowGroups {
+		for _, column := range group.Columns {
+			m := column.MetaData
+			for _, encoding := range m.Encoding {
+				if !slices.Contains([]format.Encoding{format.Plain, format.RLE, format.RLEDictionary}, encoding) {
+					t.Errorf("column %s is encoded as %s", m.PathInSchema, encoding)
+				}
+			}
+			for _, pages := range m.EncodingStats {
+				if pages.PageType == format.DataPageV2 {
+					t.Errorf("column %s has pages of version 2", m.PathInSchema)
+				}
+			}
+			if len(m.Statistics.MinValue) == 0 && m.PathInSchema[0] == "start" || m.Codec != format.Zstd || len(m.EncodingStats) == 0 {
+				t.Errorf("column %s: %+v", m.PathInSchema, m)
+			}
+		}
 	}
 	for _, column := range []string{
 		"required binary trace_id (STRING)", "required int64 start (TIMESTAMP(isAdjustedToUTC=true,unit=MICROS))", "optional binary parent_span_id (STRING)",
