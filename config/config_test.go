@@ -238,29 +238,3 @@ func TestDocumentation(t *testing.T) {
 		t.Errorf("%s is not what config/keys.go says: go test ./config -run TestDocumentation -update", page)
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	for _, s := range []string{
-		"", "storage: {path: '${A:-b}$$'}", "wal:\n  sync: never\n", "a: &a [*a]\n", "? {a: b} : c\n",
-		"storage: &s {path: /x}\nwal: *s\n", "cut: {bytes: 64MiB, age: 1h}\n---\n", "admin: {listen_address: \"[::1]:0\"}",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("f", data, env("A", "a"))
-		if err != nil {
-			if len(err.Error()) == 0 {
-				t.Fatal("an error without a text")
-			}
-			return
-		}
-		var b strings.Builder
-		if err := Print(&b, c); err != nil {
-			t.Fatal(err)
-		}
-		again, err := Parse("printed", []byte(b.String()), env())
-		if err != nil || again != c {
-			t.Fatalf("%q parsed to %+v, printed as %q, which parsed to %+v, %v", data, c, b.String(), again, err)
-		}
-	})
-}

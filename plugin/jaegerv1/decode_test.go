@@ -149,17 +149,6 @@ func TestDamagedValues(t *testing.T) {
 	})
 }
 
-func FuzzSpans(f *testing.F) {
-	data, err := AppendOTLP(nil, shopSpan())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data)
-	f.Add(bytes.Replace(data, []byte(attrModel), []byte("@nobody@model"), 1))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, data []byte) { checkReadable(t, data) })
-}
-
 func checkReadable(t interface {
 	Helper()
 	Fatal(...any)
