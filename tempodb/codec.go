@@ -22,3 +22,13 @@ type Codec interface {
 	// Summarize appends a summary of a merged value: small, and all that some answers need.
 	Summarize(dst, value []byte) ([]byte, error)
 }
+
+// RowCounter is a Codec that keeps rows as they are: the rows of a merged value are rows of the values, with the same columns and terms, and of those none
+// is missing but for one that equals another. Then as many rows are the same rows, and when recent data becomes a block, its index is
+// made from the one that it has in memory; of keys whose values had rows in common the rows are listed anew.
+//
+// Of a Codec that is none, the rows of all keys with several values are listed anew.
+type RowCounter interface {
+	// Rows returns how many rows Index would list of a merged value.
+	Rows(value []byte) (int, error)
+}

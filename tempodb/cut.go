@@ -161,7 +161,9 @@ func (db *DB) write(ctx context.Context, h *head) error {
 }
 
 func (db *DB) writeBlock(ctx context.Context, h *head, sources []string) (*block.Block, error) {
-	w, err := block.NewWriter(ctx, db.opts.Bucket, db.opts.Name, block.WriterOptions{Codec: db.opts.Codec, Sources: sources})
+	w, err := block.NewWriter(ctx, db.opts.Bucket, db.opts.Name, block.WriterOptions{
+		Codec: db.opts.Codec, Sources: sources, Rows: h.rows, Owners: h.keys,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +179,9 @@ func (db *DB) writeBlock(ctx context.Context, h *head, sources []string) (*block
 		}
 		if merged, err = db.opts.Codec.Merge(merged[:0], values...); err != nil {
 			return nil, fmt.Errorf("merge values of key %x: %w", key, err)
+		}
+		if err := h.settle(key, merged, values); err != nil {
+			return nil, fmt.Errorf("list rows of key %x: %w", key, err)
 		}
 		if err := w.Add(key, merged); err != nil {
 			return nil, err

@@ -33,8 +33,9 @@ type head struct {
 	entries int
 }
 
-// extents is a chain of a key's values in the order in which they came. 0 is no link; others are one more than an index into head.chain.
-type extents struct{ first, last uint32 }
+// extents is a chain of a key's values in the order in which they came, of which there is at least one, and how many rows they have together. Links are
+// one more than an index into head.chain; 0 is none.
+type extents struct{ first, last, rows uint32 }
 
 type extent struct {
 	segment uint64
@@ -81,14 +82,17 @@ func (h *head) add(key Key, pos wal.Position, value []byte) error {
 	owner, known := h.owners[key]
 	if !known {
 		owner = uint32(len(h.keys))
-		h.owners[key] = owner
-		h.keys = append(h.keys, key)
-		h.values = append(h.values, extents{})
 	}
 	h.rows.Own(owner)
 	if err := h.codec.Index(value, h.rows); err != nil {
 		// A value that can't be read is not one of the key's: it would be in the way of all who ask for the others, and of the block.
+		h.rows.Disown()
 		return fmt.Errorf("index value of key %x: %w", key, err)
+	}
+	if !known {
+		h.owners[key] = owner
+		h.keys = append(h.keys, key)
+		h.values = append(h.values, extents{})
 	}
 	if h.entries == 0 {
 		h.born = time.Now()
@@ -101,6 +105,7 @@ func (h *head) add(key Key, pos wal.Position, value []byte) error {
 		h.chain[list.last-1].next = link
 	}
 	list.last = link
+	list.rows += uint32(h.rows.Listed())
 	h.bytes += int64(len(value))
 	h.entries++
 	return nil
@@ -143,8 +148,8 @@ func (h *head) appendValues(values [][]byte, key Key) ([][]byte, error) {
 func (h *head) contains(key Key) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	owner, known := h.owners[key]
-	return known && h.values[owner].first != 0
+	_, known := h.owners[key]
+	return known
 }
 
 func (h *head) search(ctx context.Context, q *index.Query) ([]index.Hit, error) {
@@ -165,18 +170,48 @@ func (h *head) starts() index.Range {
 	return h.rows.Starts()
 }
 
-// sortedKeys returns all keys that have values, ascending.
+// sortedKeys returns all keys, ascending.
 func (h *head) sortedKeys() []Key {
 	h.mu.RLock()
-	keys := make([]Key, 0, len(h.keys))
-	for owner, key := range h.keys {
-		if h.values[owner].first != 0 {
-			keys = append(keys, key)
-		}
-	}
+	keys := slices.Clone(h.keys)
 	h.mu.RUnlock()
 	slices.SortFunc(keys, func(a, b Key) int { return bytes.Compare(a[:], b[:]) })
 	return keys
+}
+
+// settle sees to it that the rows of key in the index are those of the merged value, which values, all of the key's, have become. Only a sealed head is
+// settled, by one goroutine.
+func (h *head) settle(key Key, merged []byte, values [][]byte) error {
+	owner := h.owners[key]
+	if h.rows.Replaced(owner) {
+		return nil // by a try before this one, to make a block
+	}
+	same, err := h.sameRows(owner, merged, values)
+	if same || err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rows.Own(owner)
+	if err := h.codec.Index(merged, h.rows); err != nil {
+		h.rows.Disown()
+		return err
+	}
+	h.rows.Replace()
+	return nil
+}
+
+// sameRows reports whether it is certain that the merged value has the rows of the values and no others.
+func (h *head) sameRows(owner uint32, merged []byte, values [][]byte) (bool, error) {
+	if len(values) == 1 && bytes.Equal(values[0], merged) {
+		return true, nil
+	}
+	counter, ok := h.codec.(RowCounter)
+	if !ok {
+		return false, nil
+	}
+	rows, err := counter.Rows(merged)
+	return rows == int(h.values[owner].rows), err
 }
 
 // due reports whether the head holds so much, or has held something for so long, that it should become a block. An age of 0 is never.

@@ -40,6 +40,19 @@ func (lineCodec) Index(value []byte, s index.Sink) error {
 	})
 }
 
+var _ RowCounter = lineCodec{}
+
+func (lineCodec) Rows(value []byte) (rows int, err error) {
+	err = eachLine(value, func(line []byte) error {
+		r, err := parseRow(string(line))
+		if r != nil {
+			rows++
+		}
+		return err
+	})
+	return rows, err
+}
+
 func (lineCodec) Summarize(dst, value []byte) ([]byte, error) {
 	return append(dst, summaryOf(lines(value))...), nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"slices"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
@@ -195,7 +194,7 @@ func (m *merge) take(at []*mergeCursor) error {
 		return err
 	}
 	m.w.rows.Own(uint32(len(m.shared) - m.run0))
-	if err := m.o.Codec.Index(value, &m.w.rows); err != nil {
+	if err := m.o.Codec.Index(value, m.w.rows); err != nil {
 		return fmt.Errorf("list rows: %w", err)
 	}
 	m.shared = append(m.shared, key)
@@ -211,7 +210,7 @@ func (m *merge) spill() error {
 		return nil
 	}
 	var buf bytes.Buffer
-	if err := index.Write(&buf, m.w.rows.Memory, m.shared[m.run0:]); err != nil {
+	if err := index.Write(&buf, m.w.rows, m.shared[m.run0:]); err != nil {
 		return err
 	}
 	run, err := index.OpenObject(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
@@ -220,7 +219,7 @@ func (m *merge) spill() error {
 	}
 	m.runs = append(m.runs, run)
 	m.run0 = len(m.shared)
-	m.w.rows.Memory = index.NewMemory()
+	m.w.rows = index.NewMemory()
 	return nil
 }
 
@@ -231,7 +230,7 @@ func (m *merge) searches() error {
 	}
 	var objects []*index.Object
 	w := m.w
-	w.span = span{starts: index.Range{Min: math.MaxInt64, Max: math.MinInt64}, maxEnd: math.MinInt64}
+	w.span = noSpan
 	for _, b := range m.inputs {
 		o, err := b.searchObject(m.ctx)
 		if err != nil {

@@ -348,7 +348,7 @@ func (s *salvage) copyValues(w *Writer) error {
 	if _, err := b.rebuiltTable(s.ctx); err != nil {
 		return err
 	}
-	m := &saver{merge: merge{ctx: s.ctx, w: w}, memory: s.o.MemoryBytes, starts: index.NewMemory().Starts()}
+	m := &saver{merge: merge{ctx: s.ctx, w: w}, memory: s.o.MemoryBytes, span: noSpan}
 	var summary []byte
 	err := b.ScanAround(s.ctx, [16]byte{}, func(key [16]byte, value []byte) (bool, error) {
 		// A writer that was refused a value is of no use any more.
@@ -383,7 +383,7 @@ func (s *salvage) copyValues(w *Writer) error {
 type saver struct {
 	merge
 	memory int64
-	starts index.Range
+	span   span // of the rows that were spilled
 }
 
 func (m *saver) add(key [16]byte, value, summary []byte) error {
@@ -391,7 +391,7 @@ func (m *saver) add(key [16]byte, value, summary []byte) error {
 		return err
 	}
 	m.w.rows.Own(uint32(len(m.shared) - m.run0))
-	if err := m.w.options.Codec.Index(value, &m.w.rows); err != nil {
+	if err := m.w.options.Codec.Index(value, m.w.rows); err != nil {
 		return fmt.Errorf("list rows: %w", err)
 	}
 	m.shared = append(m.shared, key)
@@ -402,8 +402,9 @@ func (m *saver) add(key [16]byte, value, summary []byte) error {
 }
 
 func (m *saver) spill() error {
-	starts := m.w.rows.Starts()
-	m.starts = index.Range{Min: min(m.starts.Min, starts.Min), Max: max(m.starts.Max, starts.Max)}
+	_, starts, maxEnd := m.w.rows.Extent()
+	m.span.starts = index.Range{Min: min(m.span.starts.Min, starts.Min), Max: max(m.span.starts.Max, starts.Max)}
+	m.span.maxEnd = max(m.span.maxEnd, maxEnd)
 	return m.merge.spill()
 }
 
@@ -418,7 +419,7 @@ func (m *saver) end() error {
 	if err := m.searches(); err != nil {
 		return err
 	}
-	m.w.span = span{starts: m.starts, maxEnd: m.w.rows.maxEnd}
+	m.w.span = m.span
 	return nil
 }
 

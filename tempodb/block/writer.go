@@ -40,6 +40,10 @@ type WriterOptions struct {
 	Level   int
 	Parents []ID
 	Sources []string
+	// Rows, if not nil, is an index that at Finish has the rows of all values, and Owners has the key of each of its owners. Then no
+	// rows are listed by Add.
+	Rows   *index.Memory
+	Owners [][16]byte
 	// PageBytes is the uncompressed size of a page of data; if zero, 128 KiB, and 256 KiB where the codec packs.
 	PageBytes int
 	// Compression is how hard data and summaries are compressed.
@@ -70,7 +74,7 @@ type Writer struct {
 	dataTable, summaryTable *page.TableWriter
 	filter                  *filter.Builder
 	keys                    [][16]byte
-	rows                    rows
+	rows                    *index.Memory
 	buf                     []byte
 	committed               []string // objects that an Abort has to delete
 
@@ -84,6 +88,9 @@ type span struct {
 	starts index.Range
 	maxEnd int64
 }
+
+// noSpan is the span of no rows.
+var noSpan = span{starts: index.Range{Min: math.MaxInt64, Max: math.MinInt64}, maxEnd: math.MinInt64}
 
 // NewWriter begins a block of tenant. ctx is for all that Add writes.
 func NewWriter(ctx context.Context, bucket backend.Bucket, tenant string, o WriterOptions) (*Writer, error) {
@@ -106,7 +113,10 @@ func NewWriter(ctx context.Context, bucket backend.Bucket, tenant string, o Writ
 			Objects: make(map[string]Object),
 		},
 		filter: filter.NewBuilder(),
-		rows:   rows{Memory: index.NewMemory(), maxEnd: math.MinInt64},
+		rows:   o.Rows,
+	}
+	if w.rows == nil {
+		w.rows = index.NewMemory()
 	}
 	var err error
 	if w.data, err = w.create(ctx, dataObject); err != nil {
@@ -148,8 +158,11 @@ func (w *Writer) add(key [16]byte, value []byte) error {
 	if err := w.copy(key, value, w.buf); err != nil {
 		return err
 	}
+	if w.options.Rows != nil {
+		return nil
+	}
 	w.rows.Own(uint32(len(w.keys) - 1))
-	if err := w.options.Codec.Index(value, &w.rows); err != nil {
+	if err := w.options.Codec.Index(value, w.rows); err != nil {
 		return fmt.Errorf("list rows: %w", err)
 	}
 	return nil
@@ -169,22 +182,6 @@ func (w *Writer) copy(key [16]byte, value, summary []byte) error {
 	w.filter.Add(key)
 	w.keys = append(w.keys, key)
 	return nil
-}
-
-// rows is the sink that rows go through into the index.
-type rows struct {
-	*index.Memory
-	maxEnd int64
-}
-
-// Row begins a row.
-func (r *rows) Row(start, duration int64) {
-	end := start + duration
-	if duration > 0 && end < start {
-		end = math.MaxInt64
-	}
-	r.maxEnd = max(r.maxEnd, end)
-	r.Memory.Row(start, duration)
 }
 
 // Finish makes the block durable and visible. On an error it leaves none, and the writer is
@@ -235,9 +232,7 @@ func (w *Writer) finish(ctx context.Context) error {
 	}
 	defer search.abort()
 	if w.mergeSearch == nil {
-		w.span = span{w.rows.Starts(), w.rows.maxEnd}
-		m.Rows = int64(w.rows.Rows())
-		err = index.Write(search, w.rows.Memory, w.keys)
+		m.Rows, err = w.writeSearch(search)
 	} else {
 		m.Rows, err = w.mergeSearch(ctx, search)
 	}
@@ -262,6 +257,19 @@ func (w *Writer) finish(ctx context.Context) error {
 	}
 	m.Created = w.options.Now().UTC()
 	return w.publish(ctx)
+}
+
+// writeSearch writes the search object from the index of all rows, and returns their number.
+func (w *Writer) writeSearch(to *objectWriter) (int64, error) {
+	owners := w.keys
+	if w.options.Rows != nil {
+		if owners = w.options.Owners; len(owners) != len(w.keys) {
+			return 0, fmt.Errorf("the index of the rows has %d owners, but there are %d keys", len(owners), len(w.keys))
+		}
+	}
+	rows, starts, maxEnd := w.rows.Extent()
+	w.span = span{starts, maxEnd}
+	return int64(rows), index.Write(to, w.rows, owners)
 }
 
 // publish writes meta.json, after which there is a block.

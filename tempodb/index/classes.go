@@ -1,6 +1,8 @@
 package index
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"slices"
 
@@ -12,10 +14,11 @@ import (
 // A frequent term's rows are then told by a short list of classes, and the class of each row by a column. Rows of
 // one kind of span differ in few terms, and the spans of similar traces follow each other in similar order: the column of classes
 // takes a fraction of a byte a row, where each frequent term's rows, listed by themselves, would take about as much again.
+//
+// Classes are numbered by their first row in the object.
 type classes struct {
-	of    []uint32 // by row: its class
+	of    []uint32 // by row of the Memory: its class; gone if it does not count
 	group []uint32 // by class
-	size  []uint32 // by class
 }
 
 const (
@@ -28,60 +31,106 @@ const (
 )
 
 // partition returns the classes of m's rows and, by ordinal, which terms of rows they tell.
-func (m *Memory) partition() (*classes, []bool) {
-	c := &classes{of: make([]uint32, len(m.rows)), group: make([]uint32, len(m.groupOf)), size: make([]uint32, len(m.groupOf))}
+func (m *Memory) partition(o *order) (*classes, []bool) {
+	c := &classes{of: make([]uint32, len(m.rows))}
+	var size []uint32 // by class: its rows that count
 	for group := range m.groupOf {
-		c.group[group] = uint32(group)
-		c.size[group] = m.groupOf[group].count
+		c.group = append(c.group, uint32(group))
+		size = append(size, o.count(&m.groupOf[group], m.pool))
 		m.groupOf[group].each(m.pool, func(row uint32) { c.of[row] = uint32(group) })
 	}
-	var frequent []uint32
-	least := uint32(max(frequentLeast, len(m.rows)/frequentShare))
-	for i := range m.terms.terms {
-		if m.terms.terms[i].count >= least {
-			frequent = append(frequent, uint32(i))
-		}
-	}
-	// The most frequent first: they split what many others would split again.
-	slices.SortStableFunc(frequent, func(a, b uint32) int {
-		return int(m.terms.terms[b].count) - int(m.terms.terms[a].count)
-	})
 	told := make([]bool, len(m.terms.terms))
 	var with, split []uint32 // by class: its rows that hold the term; the class they go to
-	for _, i := range frequent {
-		t := &m.terms.terms[i]
-		with = append(with[:0], make([]uint32, len(c.size))...)
-		t.each(m.pool, func(row uint32) { with[c.of[row]]++ })
+	for _, f := range m.frequent(o) {
+		t := &m.terms.terms[f.ordinal]
+		with = append(with[:0], make([]uint32, len(size))...)
+		t.each(m.pool, func(row uint32) {
+			if o.renum[row] != gone {
+				with[c.of[row]]++
+			}
+		})
 		splits := uint32(0)
 		for class, n := range with {
-			if 0 < n && n < c.size[class] {
+			if 0 < n && n < size[class] {
 				splits++
 			}
 		}
-		if splits*splitCost > t.count {
+		if splits*splitCost > f.count {
 			continue
 		}
-		told[i] = true
+		told[f.ordinal] = true
 		if splits == 0 {
 			continue
 		}
 		split = append(split[:0], make([]uint32, len(with))...)
 		for class, n := range with {
-			if split[class] = uint32(class); 0 < n && n < c.size[class] {
-				split[class] = uint32(len(c.size))
-				c.size[class] -= n
-				c.size = append(c.size, n)
+			if split[class] = uint32(class); 0 < n && n < size[class] {
+				split[class] = uint32(len(size))
+				size[class] -= n
+				size = append(size, n)
 				c.group = append(c.group, c.group[class])
 			}
 		}
 		t.each(m.pool, func(row uint32) { c.of[row] = split[c.of[row]] })
 	}
+	c.number(o)
 	return c, told
+}
+
+// frequentTerm is a frequent term of rows, and how many rows that count hold it.
+type frequentTerm struct{ ordinal, count uint32 }
+
+// frequent lists the frequent terms. The most frequent come first: they split what many others would split again.
+func (m *Memory) frequent(o *order) []frequentTerm {
+	var all []frequentTerm
+	least := uint32(max(frequentLeast, len(o.rows)/frequentShare))
+	for i := range m.terms.terms {
+		t := &m.terms.terms[i]
+		if t.count < least {
+			continue
+		}
+		if n := o.count(&t.postings, m.pool); n >= least {
+			all = append(all, frequentTerm{uint32(i), n})
+		}
+	}
+	slices.SortFunc(all, func(a, b frequentTerm) int {
+		if a.count != b.count {
+			return int(b.count) - int(a.count)
+		}
+		s, t := &m.terms.terms[a.ordinal], &m.terms.terms[b.ordinal]
+		return cmp.Or(cmp.Compare(m.terms.names[s.field], m.terms.names[t.field]), bytes.Compare(m.terms.value(s), m.terms.value(t)))
+	})
+	return all
+}
+
+// number gives the classes with rows their numbers and drops the others.
+func (c *classes) number(o *order) {
+	numbers := make([]uint32, len(c.group)) // one more than the number, or zero
+	groups := make([]uint32, 0, len(c.group))
+	for _, row := range o.rows {
+		class := c.of[row]
+		if numbers[class] == 0 {
+			groups = append(groups, c.group[class])
+			numbers[class] = uint32(len(groups))
+		}
+	}
+	for row, class := range c.of {
+		if o.renum[row] == gone {
+			c.of[row] = gone
+			continue
+		}
+		c.of[row] = numbers[class] - 1
+	}
+	c.group = groups
 }
 
 // ofTerm appends the classes of a told term, ascending. seen has room for all classes and is left empty.
 func (c *classes) ofTerm(dst []uint32, list *postings, p pool, seen rowSet) []uint32 {
-	list.each(p, func(row uint32) { seen.add(c.of[row]) })
+	list.each(p, func(row uint32) {
+		if class := c.of[row]; class != gone {
+			seen.add(class)
+		}
+	})
 	dst = seen.appendRows(dst)
 	clear(seen)
 	return dst
@@ -145,7 +194,7 @@ func parseClassColumn(dst []uint32, b []byte, rows int, classes uint64) ([]uint3
 
 // writeClasses writes a page of the column for each stripe.
 func (c *classes) write(pages *page.Writer, o *order, f *footer) error {
-	f.classes = uint64(len(c.size))
+	f.classes = uint64(len(c.group))
 	var of []uint32
 	var encoded []byte
 	for begin := 0; begin < len(o.rows); begin += stripeRows {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
+	"math"
 	"slices"
 )
 
@@ -13,6 +14,7 @@ import (
 // Methods that add must not run concurrently with any other method; the rest may run together.
 type Memory struct {
 	owner   uint32 // of the rows that come
+	value   int    // the first row since the last Own
 	group   uint32 // of the rows that come
 	rows    []row
 	pool    pool
@@ -23,6 +25,8 @@ type Memory struct {
 	starts  Range
 	length  Range // of durations
 	seeds   [2]maphash.Seed
+
+	replaced map[uint32]uint32 // by owner: the first row that counts, where not all do
 }
 
 // row holds a row's columns.
@@ -38,16 +42,71 @@ type groupID struct{ a, b uint64 }
 func NewMemory() *Memory {
 	return &Memory{
 		groups: make(map[groupID]uint32),
-		starts: Range{Min: Everything.Max, Max: Everything.Min},
-		length: Range{Min: Everything.Max, Max: Everything.Min},
+		starts: emptyRange,
+		length: emptyRange,
 		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		terms:  newDictionary(),
 		shared: newDictionary(),
 	}
 }
 
-// Own makes owner, an ordinal of the caller's, the owner of the rows that follow.
-func (m *Memory) Own(owner uint32) { m.owner = owner }
+// nobody owns rows that were taken back.
+const nobody = math.MaxUint32
+
+// Own begins a value of owner, an ordinal of the caller's: owner has the rows that follow.
+func (m *Memory) Own(owner uint32) { m.owner, m.value = owner, len(m.rows) }
+
+// Listed returns how many rows have come since the last Own.
+func (m *Memory) Listed() int { return len(m.rows) - m.value }
+
+// Disown takes back the rows that have come since the last Own: of a value that could not be listed to its end. Of their terms, some may
+// go on to be listed by Terms.
+func (m *Memory) Disown() {
+	for i := m.value; i < len(m.rows); i++ {
+		m.rows[i].owner = nobody
+	}
+	m.value = len(m.rows)
+}
+
+// Replace makes the rows that have come since the last Own the only ones of their owner: those before do not count any longer.
+func (m *Memory) Replace() {
+	if m.replaced == nil {
+		m.replaced = make(map[uint32]uint32)
+	}
+	m.replaced[m.owner] = uint32(m.value)
+}
+
+// Replaced reports whether there was a Replace of owner.
+func (m *Memory) Replaced(owner uint32) bool {
+	_, replaced := m.replaced[owner]
+	return replaced
+}
+
+// counts reports whether a row was neither taken back nor replaced.
+func (m *Memory) counts(row int) bool {
+	owner := m.rows[row].owner
+	return owner != nobody && (len(m.replaced) == 0 || uint32(row) >= m.replaced[owner])
+}
+
+// Extent returns the number of rows that count, the range of their starts (of none an empty one, Min > Max), and the latest of their ends: of
+// starts + durations.
+func (m *Memory) Extent() (rows int, starts Range, end int64) {
+	starts, end = emptyRange, math.MinInt64
+	for i := range m.rows {
+		if !m.counts(i) {
+			continue
+		}
+		rows++
+		r := &m.rows[i]
+		starts.include(r.start)
+		ends := r.start + r.duration
+		if r.duration > 0 && ends < r.start {
+			ends = math.MaxInt64
+		}
+		end = max(end, ends)
+	}
+	return rows, starts, end
+}
 
 // Group begins a group. See Sink.
 func (m *Memory) Group(identity []byte) (known bool) {
@@ -80,8 +139,8 @@ func (m *Memory) Row(start, duration int64) {
 	ordinal := uint32(len(m.rows))
 	m.rows = append(m.rows, row{owner: m.owner, start: start, duration: duration})
 	m.groupOf[m.group].add(&m.pool, ordinal)
-	m.starts = Range{min(m.starts.Min, start), max(m.starts.Max, start)}
-	m.length = Range{min(m.length.Min, duration), max(m.length.Max, duration)}
+	m.starts.include(start)
+	m.length.include(duration)
 }
 
 // Term adds a term to the current row. See Sink.
@@ -93,10 +152,7 @@ func (m *Memory) Term(field, value []byte) {
 
 func indexable(field, value []byte) bool { return len(field) > 0 && len(field)+len(value) <= MaxTerm }
 
-// Rows returns the number of rows.
-func (m *Memory) Rows() int { return len(m.rows) }
-
-// Starts returns the range of the rows' start times; of no rows, an empty range (Min > Max).
+// Starts returns a range that has the start times of all rows; of no rows, an empty range (Min > Max).
 func (m *Memory) Starts() Range { return m.starts }
 
 // Bytes returns about how much memory the index takes.
@@ -127,7 +183,7 @@ func (m *Memory) Search(ctx context.Context, q *Query, key func(owner uint32) [1
 		for w, base := set[word], word<<6; w != 0; w &= w - 1 {
 			at := base + trailingZeros(w)
 			r := &m.rows[at]
-			if q.Start.Contains(r.start) && q.Duration.Contains(r.duration) {
+			if q.Start.Contains(r.start) && q.Duration.Contains(r.duration) && m.counts(at) {
 				best.add(r.owner, r.start, key)
 			}
 		}

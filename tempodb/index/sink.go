@@ -12,7 +12,7 @@ type Sink interface {
 	// identity are the bytes that make the group what it is: equal identities are one group.
 	// It reports whether the group's terms are known already; the caller then leaves out GroupTerm.
 	Group(identity []byte) (known bool)
-	// GroupTerm adds a term to the current group, which should have a row: it is listed among the terms in any case.
+	// GroupTerm adds a term to the current group, which should have a row: whether the terms of one without are listed is open.
 	GroupTerm(field, value []byte)
 	// Row begins a row of the current group: start in Unix nanoseconds, duration in nanoseconds.
 	Row(start, duration int64)

@@ -20,12 +20,12 @@ const (
 	objectMagic   = "TDBindx1"
 )
 
-// Write writes m as the search object of a block to w. m's owners must be ordinals of keys, which
-// hold the key of each.
+// Write writes the rows of m that count as the search object of a block to w. m's owners must be ordinals of keys, which
+// hold the key of each, in any order. m may be searched meanwhile.
 //
 // The object numbers owners and rows anew: the owner whose latest row started last comes first, and
 // an owner's rows stand together in the order in which they came. A search for the newest keys so begins
-// at row 0 and stops early.
+// at row 0 and stops early. Apart from that order, the object does not depend on how m was filled.
 //
 //	pages of classes (see classes), pages of columns (see chunk), pages of the term table, its directory, filter of terms (see termFilter), footer page, trailer
 //	trailer: footer's offset (8 bytes), footer's length (8 bytes), both little endian, magic (8 bytes)
@@ -34,7 +34,7 @@ func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 	if err != nil {
 		return err
 	}
-	classes, told := m.partition()
+	classes, told := m.partition(order)
 	pages := page.NewWriter(w, 0, page.DefaultLevel)
 	f := footer{rows: uint64(len(order.rows)), owners: uint64(len(keys))}
 	if err := classes.write(pages, order, &f); err != nil {
@@ -54,14 +54,13 @@ func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 type order struct {
 	owners []uint32 // new ordinal -> owner
 	rows   []uint32 // new ordinal -> row
-	renum  []uint32 // row -> new ordinal
+	renum  []uint32 // row -> new ordinal; gone if it does not count
 	ends   []uint32 // by new ordinal of an owner: the row after its last
 }
 
 func (m *Memory) order(keys [][16]byte) (*order, error) {
 	o := &order{
 		owners: make([]uint32, len(keys)),
-		rows:   make([]uint32, len(m.rows)),
 		renum:  make([]uint32, len(m.rows)),
 		ends:   make([]uint32, len(keys)),
 	}
@@ -71,8 +70,14 @@ func (m *Memory) order(keys [][16]byte) (*order, error) {
 		o.owners[i] = uint32(i)
 		latest[i] = math.MinInt64
 	}
+	total := 0
 	for i := range m.rows {
 		r := &m.rows[i]
+		if !m.counts(i) {
+			o.renum[i] = gone
+			continue
+		}
+		total++
 		if int(r.owner) >= len(keys) {
 			return nil, fmt.Errorf("search object: row %d belongs to owner %d of %d", i, r.owner, len(keys))
 		}
@@ -88,7 +93,11 @@ func (m *Memory) order(keys [][16]byte) (*order, error) {
 		at, next[owner] = at+count[owner], at
 		o.ends[i] = at
 	}
+	o.rows = make([]uint32, total)
 	for i := range m.rows {
+		if o.renum[i] == gone {
+			continue
+		}
 		owner := m.rows[i].owner
 		o.renum[i] = next[owner]
 		o.rows[next[owner]] = uint32(i)
@@ -97,11 +106,25 @@ func (m *Memory) order(keys [][16]byte) (*order, error) {
 	return o, nil
 }
 
+// count returns how many rows of a list count.
+func (o *order) count(list *postings, p pool) uint32 {
+	if len(o.rows) == len(o.renum) {
+		return list.count
+	}
+	n := uint32(0)
+	list.each(p, func(row uint32) {
+		if o.renum[row] != gone {
+			n++
+		}
+	})
+	return n
+}
+
 // writeTerms writes the records of all terms in the order of their keys.
 func (m *Memory) writeTerms(table *termTable, o *order, c *classes, told []bool) error {
 	t := termWriter{
 		m: m, o: o, c: c, told: told, table: table,
-		allRows: newRowSet(len(m.rows)), allClasses: newRowSet(len(c.size)), allGroups: newRowSet(len(m.groupOf)),
+		allRows: newRowSet(len(o.rows)), allClasses: newRowSet(len(c.group)), allGroups: newRowSet(len(m.groupOf)),
 	}
 	names := slices.Concat(m.terms.names, m.shared.names)
 	slices.SortFunc(names, func(a, b string) int { return compareFields(a, b) })
@@ -205,11 +228,19 @@ func (t *termWriter) rows(value []byte, list *postings) error {
 	t.sorted = t.sorted[:0]
 	if int(list.count) > len(t.allRows) {
 		// More rows than words: the bitmap sorts faster.
-		list.each(t.m.pool, func(row uint32) { t.allRows.add(t.o.renum[row]) })
+		list.each(t.m.pool, func(row uint32) {
+			if row = t.o.renum[row]; row != gone {
+				t.allRows.add(row)
+			}
+		})
 		t.sorted = t.allRows.appendRows(t.sorted)
 		clear(t.allRows)
 	} else {
-		list.each(t.m.pool, func(row uint32) { t.sorted = append(t.sorted, t.o.renum[row]) })
+		list.each(t.m.pool, func(row uint32) {
+			if row = t.o.renum[row]; row != gone {
+				t.sorted = append(t.sorted, row)
+			}
+		})
 		slices.Sort(t.sorted)
 	}
 	t.stem = appendValueKey(append(t.stem[:0], t.key...), value)
