@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // summarizer is the visitor of AppendSummary.
@@ -15,11 +17,24 @@ type summarizer struct {
 	spans    []summarySpan
 	byName   table
 	byID     table
-	service  int // of the spans that are shown
+	service  int    // of the spans that are shown
+	shells   uint64 // hash of their resource and scope
+	head     summaryHead
 
 	order []int32 // services in order of name
 	edges []summaryEdge
 	open  []summaryEdge
+	ends  []summaryEnd
+	stack []int32
+}
+
+// summaryHead is what a summary says of all spans together.
+type summaryHead struct {
+	start, end  int64
+	flags       byte
+	rootService int // its rank; -1 if there are no spans
+	rootName    []byte
+	content     uint32 // sum of the hashes of spans
 }
 
 type summaryService struct {
@@ -33,6 +48,9 @@ type summarySpan struct {
 	start, end int64
 	name       []byte
 	service    int32
+	kind       Kind
+	above      int32 // the span that is the parent, -1 if it is not in the data
+	children   int32
 }
 
 // summaryEdge counts calls: from is the rank of a service or, of an open parent, the parent's ID.
@@ -50,15 +68,14 @@ func (s *summarizer) forget() {
 	s.scanner.forget()
 	clear(s.spans)
 	s.services, s.names, s.spans = s.services[:0], s.names[:0], s.spans[:0]
-	s.order, s.edges, s.open = s.order[:0], s.edges[:0], s.open[:0]
+	s.order, s.edges, s.open, s.ends = s.order[:0], s.edges[:0], s.open[:0], s.ends[:0]
+	s.head = summaryHead{}
 }
 
-func (s *summarizer) group(resource, _ *shell, sameResource bool) (next int) {
+func (s *summarizer) group(resource, scope *shell, sameResource bool) (next int) {
+	s.shells = xxhash.Sum64(resource.rest) + 3*xxhash.Sum64(scope.rest)
 	if sameResource {
 		return 0
-	}
-	if len(s.services) == 0 {
-		s.byName.reset(0)
 	}
 	start := len(s.names)
 	value, found, next := findService(resource.head)
@@ -72,21 +89,31 @@ func (s *summarizer) group(resource, _ *shell, sameResource bool) (next int) {
 			return next
 		}
 	}
+	s.service = s.numberService(start)
+	return 0
+}
+
+// numberService returns the number of the service whose name has been appended to names from start on.
+func (s *summarizer) numberService(start int) int {
+	if len(s.services) == 0 {
+		s.byName.reset(0)
+	}
 	name := extent{start, len(s.names)}
-	s.service = s.byName.intern(hashBytes(name.of(s.names), 0), len(s.services), func(n int) bool {
+	number := s.byName.intern(hashBytes(name.of(s.names), 0), len(s.services), func(n int) bool {
 		return bytes.Equal(s.services[n].name.of(s.names), name.of(s.names))
 	})
-	if s.service == len(s.services) {
+	if number == len(s.services) {
 		s.services = append(s.services, summaryService{name: name})
 	} else {
 		s.names = s.names[:start]
 	}
-	return 0
+	return number
 }
 
 func (s *summarizer) span(b []byte, i int) (next int) {
 	span := summarySpan{service: int32(s.service)}
-	var start, end, code uint64
+	s.head.content += contentOf(s.shells, b[i:])
+	var start, end, code, kind uint64
 	var message extent
 	failed := false
 	for uint(i) < uint(len(b)) {
@@ -102,6 +129,8 @@ func (s *summarizer) span(b []byte, i int) (next int) {
 			if from, i = readLen(b, i); i >= 0 {
 				span.name = b[from:i]
 			}
+		case 6<<3 | typeVarint:
+			kind, i = readVarint(b, i)
 		case 7<<3 | typeFixed64:
 			start, i = readFixed64(b, i)
 		case 8<<3 | typeFixed64:
@@ -121,13 +150,13 @@ func (s *summarizer) span(b []byte, i int) (next int) {
 				}
 			}
 		default:
-			i = skipOther(b, i, tag, 1<<2|1<<4|1<<5|1<<7|1<<8|1<<9|1<<15)
+			i = skipOther(b, i, tag, 1<<2|1<<4|1<<5|1<<6|1<<7|1<<8|1<<9|1<<15)
 		}
 	}
 	if i < 0 {
 		return i
 	}
-	span.start, span.end = int64(start), int64(end)
+	span.start, span.end, span.kind = int64(start), int64(end), Kind(kind)
 	s.spans = append(s.spans, span)
 	service := &s.services[s.service]
 	service.spans++
@@ -159,24 +188,42 @@ func tellsError(b []byte, i int) (_ bool, next int) {
 	return next >= 0 && v.isTrue(), next
 }
 
+// contentOf hashes a span, with what its resource and scope are.
+func contentOf(shells uint64, span []byte) uint32 {
+	h := (xxhash.Sum64(span) ^ shells) * 0x9e3779b97f4a7c15
+	return uint32(h >> 32)
+}
+
 // append appends the summary of what was shown.
 func (s *summarizer) append(dst []byte) []byte {
 	s.rank()
+	h := &s.head
 	root, hasRoot := s.connect()
-	var start, end int64
-	flags := byte(0)
+	h.rootService = -1
 	if root != nil {
-		start, end = s.spans[0].start, s.spans[0].end
+		h.start, h.end = s.spans[0].start, s.spans[0].end
+		h.rootService, h.rootName = s.services[root.service].rank, root.name
 	}
 	for n := range s.spans {
-		start, end = min(start, s.spans[n].start), max(end, s.spans[n].end)
+		h.start, h.end = min(h.start, s.spans[n].start), max(h.end, s.spans[n].end)
 	}
 	if hasRoot {
-		flags |= flagRoot
+		h.flags |= flagRoot
 	}
-	dst = append(dst, summaryVersion, flags)
-	dst = binary.AppendVarint(dst, start)
-	dst = binary.AppendVarint(dst, end-start)
+	if s.knotted() {
+		h.flags |= flagKnotted
+	} else {
+		s.findEnds()
+	}
+	return s.write(dst)
+}
+
+// write appends what was found.
+func (s *summarizer) write(dst []byte) []byte {
+	h := &s.head
+	dst = append(dst, summaryVersion, h.flags)
+	dst = binary.AppendVarint(dst, h.start)
+	dst = binary.AppendVarint(dst, h.end-h.start)
 	dst = binary.AppendUvarint(dst, uint64(len(s.order)))
 	for _, n := range s.order {
 		service := &s.services[n]
@@ -184,9 +231,9 @@ func (s *summarizer) append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(service.spans))
 		dst = binary.AppendUvarint(dst, uint64(service.errors))
 	}
-	if root != nil {
-		dst = binary.AppendUvarint(dst, uint64(s.services[root.service].rank))
-		dst = appendString(dst, root.name)
+	if h.rootService >= 0 {
+		dst = binary.AppendUvarint(dst, uint64(h.rootService))
+		dst = appendString(dst, h.rootName)
 	}
 	s.edges = addUp(s.edges)
 	dst = binary.AppendUvarint(dst, uint64(len(s.edges)))
@@ -201,6 +248,20 @@ func (s *summarizer) append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, e.from)
 		dst = binary.AppendUvarint(dst, uint64(e.child))
 		dst = binary.AppendUvarint(dst, e.calls)
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, h.content)
+	slices.SortFunc(s.ends, compareEnds)
+	ends := s.ends
+	for rank := range s.order {
+		n := 0
+		for n < len(ends) && int(ends[n].service) == rank {
+			n++
+		}
+		dst = binary.AppendUvarint(dst, uint64(n))
+		for _, e := range ends[:n] {
+			dst = binary.LittleEndian.AppendUint32(dst, e.tag)
+		}
+		ends = ends[n:]
 	}
 	return dst
 }
@@ -227,7 +288,10 @@ func (s *summarizer) connect() (root *summarySpan, hasRoot bool) {
 	s.byID.reset(len(s.spans))
 	for n := range s.spans {
 		id := s.spans[n].id
-		s.byID.intern(hashWords(id, 0), n, func(n int) bool { return s.spans[n].id == id })
+		first := s.byID.intern(hashWords(id, 0), n, func(n int) bool { return s.spans[n].id == id })
+		if first != n || id == 0 {
+			s.head.flags |= flagKnotted
+		}
 	}
 	const (
 		ordinary = iota
@@ -238,11 +302,16 @@ func (s *summarizer) connect() (root *summarySpan, hasRoot bool) {
 	for n := range s.spans {
 		span := &s.spans[n]
 		is := ordinary
+		span.above = -1
 		if span.parent == 0 {
 			is = parentless
 		} else {
 			parent := s.byID.find(hashWords(span.parent, 0), func(n int) bool { return s.spans[n].id == span.parent })
 			child := s.services[span.service].rank
+			if parent >= 0 {
+				span.above = int32(parent)
+				s.spans[parent].children++
+			}
 			switch {
 			case parent < 0:
 				is = orphan
@@ -257,6 +326,58 @@ func (s *summarizer) connect() (root *summarySpan, hasRoot bool) {
 		}
 	}
 	return root, best == parentless
+}
+
+// knotted reports whether spans share an ID or are their own ancestors, after connect.
+func (s *summarizer) knotted() bool {
+	if s.head.flags&flagKnotted != 0 {
+		return true
+	}
+	// Spans without children go, and then those that have none left, until only circles are.
+	left := len(s.spans)
+	s.stack = s.stack[:0]
+	for n := range s.spans {
+		if s.spans[n].children == 0 {
+			s.stack = append(s.stack, int32(n))
+		}
+		s.spans[n].children <<= 1 // the lowest bit is to tell that there were some
+		if s.spans[n].children != 0 {
+			s.spans[n].children |= 1
+		}
+	}
+	for len(s.stack) > 0 {
+		n := s.stack[len(s.stack)-1]
+		s.stack = s.stack[:len(s.stack)-1]
+		left--
+		if above := s.spans[n].above; above >= 0 {
+			if s.spans[above].children -= 2; s.spans[above].children == 1 {
+				s.stack = append(s.stack, above)
+			}
+		}
+	}
+	return left > 0
+}
+
+// findEnds notes the loose ends, after knotted.
+func (s *summarizer) findEnds() {
+	for n := range s.spans {
+		if span := &s.spans[n]; span.children == 0 && (span.kind == KindClient || span.kind == KindProducer) {
+			s.ends = append(s.ends, summaryEnd{int32(s.services[span.service].rank), endTag(span.id)})
+		}
+	}
+}
+
+// summaryEnd is a loose end: a span that calls another process, without children. service is the rank of its service.
+type summaryEnd struct {
+	service int32
+	tag     uint32
+}
+
+// endTag is what a summary keeps of the ID of a loose end, as a big-endian number.
+func endTag(id uint64) uint32 { return uint32(id) ^ uint32(id>>32) }
+
+func compareEnds(a, b summaryEnd) int {
+	return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.tag, b.tag))
 }
 
 // before reports whether a is to be the root rather than b: it started earlier. Ties are broken in a way

@@ -60,7 +60,8 @@ func Summarize(data []byte) (Summary, error) {
 }
 
 // AppendSummary appends the summary of data in the form that ParseSummary reads. If data is not OTLP, it
-// returns dst as it was and a *WireError.
+// returns dst as it was and a *WireError. It does not depend on the order of resources, scopes and spans as long as no two spans share an ID,
+// and two merged values of a trace (see Merge) with equal summaries have the same spans.
 func AppendSummary(dst, data []byte) ([]byte, error) {
 	s := summarizers.Get().(*summarizer)
 	defer func() {
@@ -85,9 +86,16 @@ var summarizers = sync.Pool{New: func() any { return new(summarizer) }}
 //	root service, name  service, string; absent if there are no services
 //	n, n edges          parent, child, calls; in ascending order of parent and child
 //	n, n open parents   8 bytes, child, calls; in ascending order of ID and child
+//	content             4 bytes, little endian: the sum of a hash of each span (contentOf)
+//	loose ends          for each service: n, n × 4 bytes, little endian, ascending
+//
+// A loose end is a span of kind client or producer that is no parent in the data; it is told by its ID's halves, as numbers of most
+// significant byte first, xored. Content and loose ends make it possible to join summaries of pieces (see JoinSummaries). A summary is knotted
+// if two of its spans share an ID, one has none, or one is its own ancestor; it has no loose ends then.
 const (
 	summaryVersion = 1
 	flagRoot       = 1
+	flagKnotted    = 2
 )
 
 // ErrSummary is the error of ParseSummary for bytes that are no summary, or of a later version.
@@ -98,11 +106,9 @@ var ErrSummary = errors.New("damaged trace summary")
 func ParseSummary(b []byte) (Summary, error) {
 	r := summaryReader{b: b}
 	s := r.summary()
-	if r.what == "" && r.i != len(b) {
-		r.fail("bytes follow")
-	}
-	if r.what != "" {
-		return Summary{}, fmt.Errorf("%w: at byte %d of %d: %s", ErrSummary, r.i, len(b), r.what)
+	r.joints(len(s.Services), nil)
+	if err := r.end(); err != nil {
+		return Summary{}, err
 	}
 	return s, nil
 }
@@ -120,17 +126,32 @@ func (r *summaryReader) fail(what string) {
 	}
 }
 
-func (r *summaryReader) summary() (s Summary) {
+// end returns what was wrong.
+func (r *summaryReader) end() error {
+	if r.what == "" && r.i != len(r.b) {
+		r.fail("bytes follow")
+	}
+	if r.what == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: at byte %d of %d: %s", ErrSummary, r.i, len(r.b), r.what)
+}
+
+// header reads flags and times.
+func (r *summaryReader) header() (flags byte, start, duration int64) {
 	if version := r.byte(); version != summaryVersion {
 		r.fail(fmt.Sprintf("version %d, while this program knows %d", version, summaryVersion))
 	}
-	flags := r.byte()
-	if flags&^flagRoot != 0 {
+	if flags = r.byte(); flags&^(flagRoot|flagKnotted) != 0 {
 		r.fail("unknown flags")
 	}
+	return flags, r.zigzag(), r.zigzag()
+}
+
+func (r *summaryReader) summary() (s Summary) {
+	flags, start, duration := r.header()
 	s.HasRoot = flags&flagRoot != 0
-	s.Start = r.zigzag()
-	s.End = s.Start + r.zigzag()
+	s.Start, s.End = start, start+duration
 	n := r.count(3)
 	s.Services = slices.Grow(s.Services, n)
 	for ; n > 0 && r.what == ""; n-- {
@@ -160,6 +181,34 @@ func (r *summaryReader) summary() (s Summary) {
 		s.OpenParents = append(s.OpenParents, OpenParent{r.id(), r.service(&s), r.uvarint()})
 	}
 	return s
+}
+
+// joints reads what summaries are joined by, and calls fn, if it is not nil, with each loose end.
+func (r *summaryReader) joints(services int, fn func(summaryEnd)) (content uint32) {
+	content = r.uint32()
+	for service := range services {
+		n := r.count(4)
+		for last := int64(-1); n > 0 && r.what == ""; n-- {
+			tag := r.uint32()
+			if int64(tag) < last {
+				r.fail("loose ends out of order")
+			}
+			last = int64(tag)
+			if fn != nil {
+				fn(summaryEnd{int32(service), tag})
+			}
+		}
+	}
+	return content
+}
+
+func (r *summaryReader) uint32() uint32 {
+	if r.what != "" || len(r.b)-r.i < 4 {
+		r.fail("ends too early")
+		return 0
+	}
+	r.i += 4
+	return binary.LittleEndian.Uint32(r.b[r.i-4:])
 }
 
 func (r *summaryReader) byte() byte {
@@ -218,10 +267,13 @@ func (r *summaryReader) count(size int) int {
 	return int(v)
 }
 
-func (r *summaryReader) string() string {
+func (r *summaryReader) string() string { return string(r.extent().of(r.b)) }
+
+// extent reads where a string is.
+func (r *summaryReader) extent() extent {
 	n := r.count(1)
 	r.i += n
-	return string(r.b[r.i-n : r.i])
+	return extent{r.i - n, r.i}
 }
 
 // service reads the number of a service.

@@ -143,7 +143,7 @@ func TestADamagedSummaryIsAnError(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"bytes follow":           append(bytes.Clone(b), 0),
 		"later version":          append([]byte{2}, b[1:]...),
-		"unknown flag":           append([]byte{1, 2}, b[2:]...),
+		"unknown flag":           append([]byte{1, 4}, b[2:]...),
 		"services out of order":  {1, 0, 0, 0, 2, 1, 'b', 1, 0, 1, 'a', 1, 0, 0, 0, 0, 0},
 		"more errors than spans": {1, 0, 0, 0, 1, 1, 'b', 1, 2, 0, 0, 0, 0},
 		"unlisted root":          {1, 0, 0, 0, 1, 1, 'b', 1, 0, 1, 0, 0, 0},
