@@ -21,9 +21,11 @@ type RetryOptions struct {
 	// First is the mean wait before the second try; it doubles with each further one, up to Longest. 50 ms and 5 s if zero. A wait is
 	// up to twice as long as its mean, or shorter, by chance: those who failed together must not come back together.
 	First, Longest time.Duration
-	// TryTime is the time for one try of ReadAt, Size, List and Delete, after which it counts as failed. 20 s if zero. The stores limit
-	// the time of uploads themselves.
+	// TryTime is the time for one try of ReadAt, Size, Delete and CreateIfAbsent, after which it counts as failed. 20 s if zero. The
+	// stores limit the time of uploads themselves.
 	TryTime time.Duration
+	// ListTime is the same for List, which may take a request for each thousand names. Six times TryTime if zero.
+	ListTime time.Duration
 	// Random returns numbers in [0,1). The global generator if nil.
 	Random func() float64
 	// OnRetry, if not nil, is told of each failed try that is followed by another, and how long the wait is. It must not block.
@@ -36,6 +38,7 @@ func (o RetryOptions) withDefaults() RetryOptions {
 	o.First = cmp.Or(o.First, 50*time.Millisecond)
 	o.Longest = cmp.Or(o.Longest, 5*time.Second)
 	o.TryTime = cmp.Or(o.TryTime, 20*time.Second)
+	o.ListTime = cmp.Or(o.ListTime, 6*o.TryTime)
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
@@ -107,7 +110,11 @@ func (r *retrying) do(ctx context.Context, op Op, name string, try func() error)
 
 // limited calls f with the time for one try.
 func (r *retrying) limited(ctx context.Context, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.o.TryTime)
+	return within(ctx, r.o.TryTime, f)
+}
+
+func within(ctx context.Context, d time.Duration, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return f(ctx)
 }
@@ -139,7 +146,7 @@ func (r *retrying) List(ctx context.Context, dir string, fn func(name string) er
 	var names []string
 	err := r.do(ctx, OpList, dir, func() error {
 		names = names[:0]
-		return r.limited(ctx, func(ctx context.Context) error {
+		return within(ctx, r.o.ListTime, func(ctx context.Context) error {
 			return r.Bucket.List(ctx, dir, func(name string) error {
 				names = append(names, name)
 				return nil

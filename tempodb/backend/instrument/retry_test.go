@@ -126,7 +126,7 @@ func TestATryThatIsStuckIsGivenUp(t *testing.T) {
 		}
 		f := &fake{content: []byte("abc"), act: takes(time.Hour, time.Hour, 0)}
 		begun := time.Now()
-		if err := do(t.Context(), Retry(f, RetryOptions{TryTime: time.Second})); err != nil || f.count() < 3 {
+		if err := do(t.Context(), Retry(f, RetryOptions{TryTime: time.Second, ListTime: time.Second})); err != nil || f.count() < 3 {
 			t.Errorf("after %d tries: %v", f.count(), err)
 		}
 		if d := time.Since(begun); d < 2*time.Second || d > 5*time.Second {

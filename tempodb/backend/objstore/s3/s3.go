@@ -42,7 +42,8 @@ type Options struct {
 	PartTries int
 	// TempDir is the folder for objects between Create and Commit that are bigger than a part. The system's if empty.
 	TempDir string
-	// Stall is how long a request with a body may take, beyond a second for each 256 KiB of it. 30 s if zero.
+	// Stall is how long a request may take until its answer begins, beyond a second for each 256 KiB of its body; and how long nothing
+	// of the answer may come then. 30 s if zero.
 	Stall time.Duration
 	// Adjust may change what has no option above: encryption, storage class, TLS, the signature's version.
 	Adjust func(*s3.Config)
@@ -52,7 +53,8 @@ type Options struct {
 type Bucket struct {
 	*objstore.Bucket
 	client  *s3.Bucket
-	claimed atomic.Bool // the store has refused to replace an object when asked to
+	http    http.RoundTripper // of all clients
+	claimed atomic.Bool       // the store has refused to replace an object when asked to
 }
 
 var (
@@ -106,7 +108,16 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 	if err := b.Check(ctx); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	return &Bucket{Bucket: b, client: small}, nil
+	return &Bucket{Bucket: b, client: small, http: config.HTTPConfig.Transport}, nil
+}
+
+// Close ends the connections. The bucket must not be used afterwards.
+func (b *Bucket) Close() error {
+	err := b.Bucket.Close()
+	if t, ok := b.http.(interface{ CloseIdleConnections() }); ok { // the clients leave them open
+		t.CloseIdleConnections()
+	}
+	return err
 }
 
 // CreateIfAbsent implements backend.Claimer with one request, a PUT with If-None-Match. AWS, MinIO, R2, Ceph and others know it, but

@@ -19,17 +19,31 @@ import (
 // open returns a bucket on a server that lists nothing, and what handle makes of PUTs.
 func open(t *testing.T, handle http.HandlerFunc) *Bucket {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return openOn(t, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
 			handle(w, r)
-			return
 		}
-		io.WriteString(w, "<ListBucketResult></ListBucketResult>")
+		return r.Method == http.MethodPut
+	})
+}
+
+const (
+	stall        = 200 * time.Millisecond
+	smallestPart = 5 << 20
+)
+
+// openOn returns a bucket on a server that lists nothing, unless handle says that it has answered.
+func openOn(t *testing.T, handle func(w http.ResponseWriter, r *http.Request) bool) *Bucket {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !handle(w, r) {
+			io.WriteString(w, "<ListBucketResult></ListBucketResult>")
+		}
 	}))
 	t.Cleanup(server.Close)
 	b, err := Open(context.Background(), Options{
 		Endpoint: strings.TrimPrefix(server.URL, "http://"), Insecure: true, Region: "us-east-1", Bucket: "traces", PathStyle: true,
-		AccessKey: "access", SecretKey: "secret", Stall: 200 * time.Millisecond, PartTries: 1, TempDir: t.TempDir(),
+		AccessKey: "access", SecretKey: "secret", Stall: stall, PartSize: smallestPart, PartTries: 1, TempDir: t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +112,60 @@ func TestAnUploadThatIsStuckFails(t *testing.T) {
 	defer close(release)
 	if err := commit(t, b, "a", []byte("content")); !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+func TestAnUploadWhosePartsAreNotEvenBegunFails(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	b := openOn(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			<-release
+		}
+		return r.Method == http.MethodPost
+	})
+	if err := commit(t, b, "a", make([]byte, smallestPart+1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestAnAnswerThatEndsInSilenceFails(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	b := openOn(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/a") {
+			return false
+		}
+		w.Header().Set("Content-Length", "10")
+		w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
+		w.WriteHeader(http.StatusPartialContent)
+		io.WriteString(w, "half")
+		http.NewResponseController(w).Flush()
+		<-release
+		return true
+	})
+	if n, err := b.ReadAt(t.Context(), "a", make([]byte, 10), 0); n != 4 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(n, err)
+	}
+}
+
+func TestAnAnswerMayTakeLongIfSomethingComes(t *testing.T) {
+	b := openOn(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/a") {
+			return false
+		}
+		w.Header().Set("Content-Length", "10")
+		w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
+		w.WriteHeader(http.StatusPartialContent)
+		for range 10 {
+			time.Sleep(stall / 4)
+			io.WriteString(w, "x")
+			http.NewResponseController(w).Flush()
+		}
+		return true
+	})
+	if n, err := b.ReadAt(t.Context(), "a", make([]byte, 10), 0); n != 10 || err != nil {
+		t.Error(n, err)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // ifAbsent is the key of contexts whose PUT must not replace an object. The client has no option for it.
 type ifAbsent struct{}
 
-// transport adds what the client can't do: a condition, an end to uploads that are stuck, a length to empty objects, and that a try has ended
+// transport adds what the client can't do: a condition, an end to requests that are stuck, a length to empty objects, and that a try has ended
 // when the next one begins.
 type transport struct {
 	next  http.RoundTripper
@@ -23,18 +23,15 @@ type transport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body == nil && r.Context().Value(ifAbsent{}) == nil {
-		return t.next.RoundTrip(r)
-	}
 	limit := t.stall + time.Duration(max(r.ContentLength, 0)>>18)*time.Second
 	ctx, cancel := context.WithCancel(r.Context())
 	stuck := time.AfterFunc(limit, cancel)
-	defer stuck.Stop()
 	r = r.Clone(ctx)
 	if ctx.Value(ifAbsent{}) != nil {
 		r.Header.Set("If-None-Match", "*") // need not be signed
 	}
 	if err := setLength(r); err != nil {
+		stuck.Stop()
 		cancel()
 		r.Body.Close()
 		return nil, err
@@ -50,7 +47,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = &answer{resp.Body, cancel, sent}
+	resp.Body = &answer{ReadCloser: resp.Body, cancel: cancel, sent: sent, stuck: stuck, stall: t.stall}
+	stuck.Reset(t.stall)
 	return resp, nil
 }
 
@@ -103,16 +101,31 @@ func setLength(r *http.Request) error {
 	return nil
 }
 
-// answer is a response's body.
+// answer is a response's body. It may take long, as long as something comes.
 type answer struct {
 	io.ReadCloser
 	cancel context.CancelFunc
 	sent   <-chan struct{}
+	stuck  *time.Timer
+	stall  time.Duration
+	late   bool // the request was ended by stuck
+}
+
+// Read implements io.Reader.
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	a.late = !a.stuck.Stop() || a.late
+	if a.late && err != nil && err != io.EOF {
+		return n, fmt.Errorf("nothing has come of the answer for %s: %w", a.stall, os.ErrDeadlineExceeded)
+	}
+	a.stuck.Reset(a.stall)
+	return n, err
 }
 
 // Close implements io.Closer. It ends the request, and returns when its body is read no more.
 func (a *answer) Close() error {
 	err := a.ReadCloser.Close()
+	a.stuck.Stop()
 	a.cancel()
 	<-a.sent
 	return err
