@@ -82,6 +82,9 @@ func (db *DB) cut(ctx context.Context, seal bool) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if db.closed.Load() {
+		return ErrClosed
+	}
 	if seal {
 		if err := db.seal(); err != nil {
 			return err
@@ -91,6 +94,9 @@ func (db *DB) cut(ctx context.Context, seal bool) error {
 		heads := db.view.Load().heads
 		if len(heads) == 1 {
 			return nil
+		}
+		if db.closed.Load() {
+			return ErrClosed
 		}
 		if err := db.write(ctx, heads[0]); err != nil {
 			return err
@@ -141,6 +147,7 @@ func (db *DB) write(ctx context.Context, h *head) error {
 		return &view{heads: v.heads[1:], blocks: append(slices.Clone(v.blocks), b)}
 	})
 	db.waiting.Add(-h.bytes)
+	db.recent.Add(-h.bytes)
 	db.makeRoom()
 	old.retire() // queries that began before ask the head still
 	for _, segment := range segments {
@@ -161,7 +168,7 @@ func (db *DB) write(ctx context.Context, h *head) error {
 }
 
 func (db *DB) writeBlock(ctx context.Context, h *head, sources []string) (*block.Block, error) {
-	w, err := block.NewWriter(ctx, db.opts.Bucket, db.opts.Name, block.WriterOptions{
+	w, err := block.NewWriter(ctx, db.bucket, db.opts.Name, block.WriterOptions{
 		Codec: db.opts.Codec, Sources: sources, Rows: h.rows, Owners: h.keys,
 	})
 	if err != nil {
@@ -191,5 +198,5 @@ func (db *DB) writeBlock(ctx context.Context, h *head, sources []string) (*block
 	if err != nil {
 		return nil, err
 	}
-	return block.Open(ctx, db.opts.Bucket, db.opts.Name, m.ID, db.opts.Codec)
+	return block.New(db.bucket, m, db.opts.Codec), nil
 }

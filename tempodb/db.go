@@ -23,8 +23,10 @@ import (
 type DB struct {
 	queries
 	opts Options
-	id   string // of this log, as it stands in the blocks that are cut from it
-	log  *wal.Log
+	// bucket is that of the options, for as long as the database is open.
+	bucket *mortal
+	id     string // of this log, as it stands in the blocks that are cut from it
+	log    *wal.Log
 
 	// push is held for reading from before an entry is logged until it can be found, and for writing to seal the active head: so that
 	// a sealed head has all entries of its segments.
@@ -37,9 +39,11 @@ type DB struct {
 	cutting chan struct{} // holds a token while a cut is going on
 	wake    chan struct{} // tells the cutter that there may be something to do
 	waiting atomic.Int64  // bytes of values in sealed heads
+	recent  atomic.Int64  // bytes of values in all heads
 	room    chan struct{} // closed and replaced when waiting shrinks or the database closes; guarded by change
 
-	stop context.CancelFunc
+	stop context.CancelFunc // ends what the database does of itself
+	die  context.CancelFunc // ends all that is asked of the bucket
 	done sync.WaitGroup
 
 	replay  wal.Report
@@ -66,17 +70,25 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
 	db := &DB{queries: queries{codec: o.Codec}, opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{}), wakeMaintain: make(chan struct{}, 1)}
+	life, die := context.WithCancel(context.WithoutCancel(ctx))
+	db.die = die
+	db.bucket = &mortal{o.Bucket, life}
 	blocks, err := db.openBlocks(ctx)
 	if err != nil {
+		die()
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
 	heads, err := db.openLog(blocks)
 	if err != nil {
+		die()
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
 	db.active = heads[len(heads)-1]
 	for _, h := range heads[:len(heads)-1] {
 		db.waiting.Add(h.bytes)
+	}
+	for _, h := range heads {
+		db.recent.Add(h.bytes)
 	}
 	// Only now: which segments are in blocks, superseded ones tell as well.
 	live, superseded := cutSuperseded(blocks)
@@ -85,12 +97,12 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.opts.Logger.Warn("superseded blocks can't be deleted; they are left out", "database", o.Name, "error", err)
 	}
 	// The blocks are this DB's alone, and it writes none yet: what has no meta.json was never finished.
-	if garbage, err := block.RemoveGarbage(ctx, o.Bucket, o.Name, time.Now()); err != nil {
+	if garbage, err := block.RemoveGarbage(ctx, db.bucket, o.Name, time.Now()); err != nil {
 		o.Logger.Warn("what a crash has left of blocks can't be deleted", "database", o.Name, "error", err)
 	} else if len(garbage) > 0 {
 		o.Logger.Info("what a crash has left of blocks is deleted", "database", o.Name, "blocks", garbage)
 	}
-	ctx, db.stop = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, db.stop = context.WithCancel(life)
 	db.done.Go(func() { db.cutLoop(ctx) })
 	db.done.Go(func() { db.maintainLoop(ctx) })
 	return db, nil
@@ -128,13 +140,36 @@ func logID(path string) (string, error) {
 }
 
 func (db *DB) openBlocks(ctx context.Context) ([]*block.Block, error) {
-	ids, err := block.List(ctx, db.opts.Bucket, db.opts.Name)
+	ids, err := block.List(ctx, db.bucket, db.opts.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list blocks: %w", err)
 	}
+	type opened struct {
+		*block.Block
+		hollow, empty bool
+		err           error
+	}
+	all := make([]opened, len(ids))
+	inParallel(len(ids), func(i int) {
+		b := &all[i]
+		if b.Block, b.err = block.Open(ctx, db.bucket, db.opts.Name, ids[i], db.opts.Codec); b.err == nil {
+			b.hollow, b.empty, b.err = block.Hollow(ctx, db.bucket, db.opts.Name, ids[i])
+		}
+	})
 	var blocks []*block.Block
-	for _, id := range ids {
-		b, err := block.Open(ctx, db.opts.Bucket, db.opts.Name, id, db.opts.Codec)
+	for i, id := range ids {
+		b, err := all[i].Block, all[i].err
+		if err == nil && all[i].hollow {
+			// It must not be believed: what it was made of is the only copy.
+			if all[i].empty {
+				db.opts.Logger.Warn("meta.json without a block, put in place after the rest was deleted, is deleted", "database", db.opts.Name, "block", id)
+				if err := db.delete(ctx, []block.ID{id}); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			err = &page.CorruptError{Object: db.opts.Name + "/" + string(id) + "/data", What: "object", Reason: "is missing, while meta.json is there"}
+		}
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -254,12 +289,14 @@ func (db *DB) Append(ctx context.Context, entries []Entry) error {
 	}
 	h := db.active
 	h.mu.Lock()
+	before := h.bytes
 	for i := range entries {
 		pos.Offset += entryHeader
 		err = errors.Join(err, h.add(entries[i].Key, pos, entries[i].Value))
 		pos.Offset += int64(len(entries[i].Value))
 	}
 	full := h.bytes >= db.opts.CutBytes
+	db.recent.Add(h.bytes - before)
 	h.mu.Unlock()
 	if full {
 		db.nudge()
@@ -274,17 +311,18 @@ func (db *DB) Append(ctx context.Context, entries []Entry) error {
 
 // waitForRoom holds an Append back while too much waits to be written.
 func (db *DB) waitForRoom(ctx context.Context) error {
-	limit := int64(db.opts.MaxWaiting) * db.opts.CutBytes
+	// As long as a cut is stuck no head is sealed, and the active one grows: it counts as well, beyond what it may have in any case.
+	limit := int64(db.opts.MaxWaiting+1) * db.opts.CutBytes
 	const patience = 5 * time.Second
 	var timeout <-chan time.Time
-	for db.waiting.Load() > limit {
+	for db.recent.Load() > limit {
 		db.change.Lock()
 		room := db.room
 		db.change.Unlock()
 		if db.closed.Load() {
 			return ErrClosed
 		}
-		if db.waiting.Load() <= limit {
+		if db.recent.Load() <= limit {
 			return nil
 		}
 		if timeout == nil {
@@ -312,14 +350,24 @@ func (db *DB) makeRoom() {
 }
 
 // Close stops the writing and merging of blocks and closes the log. What was appended is durable and served again by the next Open; nothing is
-// written that a crash would not leave as well. It waits for Appends and queries that are under way.
+// written that a crash would not leave as well. It waits for Appends and queries that are under way; those that the store keeps waiting for
+// longer than half a second end with ErrClosed.
 func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
 	}
 	db.stop()
 	db.makeRoom()
+	const patience = 500 * time.Millisecond
+	late := time.AfterFunc(patience, db.die)
+	defer db.die()
+	defer late.Stop()
 	db.done.Wait()
+	// Who was asked by others to cut or to merge may have begun before the database was closed.
+	db.cutting <- struct{}{}
+	defer func() { <-db.cutting }()
+	db.maintaining.Lock()
+	defer db.maintaining.Unlock()
 	db.push.Lock()
 	defer db.push.Unlock()
 	db.view.Load().retire()

@@ -109,7 +109,7 @@ func (db *DB) merge(ctx context.Context, job *compact.Job) error {
 		i := slices.IndexFunc(blocks, func(b *block.Block) bool { return b.Meta().ID == m.ID })
 		inputs = append(inputs, blocks[i]) // only who holds db.maintaining takes blocks away
 	}
-	m, err := block.Merge(ctx, db.opts.Bucket, db.opts.Name, inputs, block.MergeOptions{Codec: db.opts.Codec})
+	m, err := block.Merge(ctx, db.bucket, db.opts.Name, inputs, block.MergeOptions{Codec: db.opts.Codec})
 	if page.IsCorrupt(err) {
 		// The next plan is made of what is left of them.
 		for _, id := range ids {
@@ -125,15 +125,11 @@ func (db *DB) merge(ctx context.Context, job *compact.Job) error {
 	if err != nil {
 		return fmt.Errorf("compact blocks %v: %w", ids, err)
 	}
-	output, err := block.Open(ctx, db.opts.Bucket, db.opts.Name, m.ID, db.opts.Codec)
-	if err != nil {
-		return fmt.Errorf("compact blocks %v: %w", ids, err)
-	}
 	db.stats.compactions.Add(1)
 	db.stats.compactedRows.Add(m.Rows)
 	db.opts.Logger.Info("blocks compacted", "database", db.opts.Name, "inputs", ids, "output", m.ID, "keys", m.Keys, "rows", m.Rows,
 		"bytes", m.Bytes(), "seconds", time.Since(began).Seconds())
-	return db.exchange(ctx, ids, output)
+	return db.exchange(ctx, ids, block.New(db.bucket, m, db.opts.Codec))
 }
 
 // exchange takes blocks away, puts another in their place if it is not nil, and deletes the former when no query uses them.
@@ -155,7 +151,7 @@ func (db *DB) exchange(ctx context.Context, ids []block.ID, with *block.Block) e
 func (db *DB) delete(ctx context.Context, ids []block.ID) error {
 	var errs []error
 	for _, id := range ids {
-		if err := block.Delete(ctx, db.opts.Bucket, db.opts.Name, id); err != nil {
+		if err := block.Delete(ctx, db.bucket, db.opts.Name, id); err != nil {
 			errs = append(errs, fmt.Errorf("delete block %s of database %s: %w", id, db.opts.Name, err))
 		}
 	}

@@ -33,7 +33,7 @@ func (db *DB) Salvage(ctx context.Context) error {
 
 // setAside salvages a block, if it is damaged, and serves what was saved in its place. Who calls holds db.maintaining.
 func (db *DB) setAside(ctx context.Context, id block.ID) error {
-	report, err := block.Salvage(ctx, db.opts.Bucket, db.opts.Name, id, db.opts.Codec, block.SalvageOptions{By: "tempodb"})
+	report, err := block.Salvage(ctx, db.bucket, db.opts.Name, id, db.opts.Codec, block.SalvageOptions{By: "tempodb"})
 	switch {
 	case errors.Is(err, block.ErrSound):
 		// What was met has passed: the block begins anew, with no damage to its name.
@@ -41,7 +41,7 @@ func (db *DB) setAside(ctx context.Context, id block.ID) error {
 			blocks := slices.Clone(v.blocks)
 			for i, b := range blocks {
 				if b.Meta().ID == id && len(b.Damage()) > 0 {
-					blocks[i] = block.New(db.opts.Bucket, b.Meta(), db.opts.Codec)
+					blocks[i] = block.New(db.bucket, b.Meta(), db.opts.Codec)
 				}
 			}
 			return &view{heads: v.heads, blocks: blocks}
@@ -54,7 +54,7 @@ func (db *DB) setAside(ctx context.Context, id block.ID) error {
 	}
 	var saved *block.Block
 	if report.NewBlock != "" {
-		if saved, err = block.Open(ctx, db.opts.Bucket, db.opts.Name, report.NewBlock, db.opts.Codec); err != nil {
+		if saved, err = block.Open(ctx, db.bucket, db.opts.Name, report.NewBlock, db.opts.Codec); err != nil {
 			return fmt.Errorf("what was salvaged of block %s: %w", id, err)
 		}
 	}

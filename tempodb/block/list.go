@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,24 @@ func Delete(ctx context.Context, bucket backend.Bucket, tenant string, id ID) er
 		}
 	}
 	return nil
+}
+
+// Hollow reports whether a block's values are gone while its meta.json is there; and whether all else is gone too, so that there is nothing to set
+// aside. A block becomes so if its meta.json is put in place after the rest was deleted: a store may do that when a request was
+// given up, or its sender killed, and is carried out all the same. Nothing is in such a block: it supersedes none, and no segment of a log is in it.
+func Hollow(ctx context.Context, bucket backend.Bucket, tenant string, id ID) (hollow, empty bool, err error) {
+	if err := checkNames(tenant, id); err != nil {
+		return false, false, err
+	}
+	var objects []string
+	err = bucket.List(ctx, tenant+"/"+string(id), func(name string) error {
+		objects = append(objects, name)
+		return nil
+	})
+	if err != nil {
+		return false, false, fmt.Errorf("list block %s of tenant %s: %w", id, tenant, err)
+	}
+	return slices.Contains(objects, metaObject) && !slices.Contains(objects, dataObject), len(objects) == 1, nil
 }
 
 // RemoveGarbage removes what writers and deletions that did not come to their end have left: the objects of

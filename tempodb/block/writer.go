@@ -184,8 +184,9 @@ func (w *Writer) copy(key [16]byte, value, summary []byte) error {
 	return nil
 }
 
-// Finish makes the block durable and visible. On an error it leaves none, and the writer is
-// aborted. It returns ErrEmpty if no key was added.
+// Finish makes the block durable and visible. On an error the writer is aborted and leaves none; but if meta.json was being
+// committed, the block may be there, now or a moment later, whole, or its other objects are, which are garbage. It returns ErrEmpty if
+// no key was added.
 func (w *Writer) Finish(ctx context.Context) (*Meta, error) {
 	if w.err == nil && len(w.keys) == 0 {
 		w.err = w.fail(ErrEmpty)
@@ -289,8 +290,9 @@ func (w *Writer) publish(ctx context.Context) error {
 	if _, err := o.Write(content); err != nil {
 		return fmt.Errorf("object %s: %w", metaObject, err)
 	}
-	// If Commit fails it may be there all the same: Abort takes it away first.
-	w.committed = append([]string{metaObject}, w.committed...)
+	// If Commit fails it may be there all the same, or come to be there: what was sent to a store may take effect after the sender has given it
+	// up. It must find a whole block then, so from here on nothing is deleted.
+	w.committed = nil
 	if err := o.Commit(); err != nil {
 		return fmt.Errorf("object %s: %w", metaObject, err)
 	}
@@ -304,15 +306,20 @@ func (w *Writer) Abort() {
 	}
 	w.data.abort()
 	w.summary.abort()
-	// Whatever ended the writer must not keep it from cleaning up. What can't be deleted is
-	// garbage, not a block, as long as meta.json can.
+	// Whatever ended the writer must not keep it from cleaning up; nor must a store that is down keep it at that. What can't be deleted is
+	// garbage, not a block.
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUp)
+	defer cancel()
 	for _, object := range w.committed {
-		if w.bucket.Delete(context.Background(), objectName(w.meta.Tenant, w.meta.ID, object)) != nil && object == metaObject {
-			break // then it may be a block, and a whole one
+		if w.bucket.Delete(ctx, objectName(w.meta.Tenant, w.meta.ID, object)) != nil && ctx.Err() != nil {
+			break
 		}
 	}
 	w.committed = nil
 }
+
+// cleanUp is the time that an Abort has to delete what was committed.
+const cleanUp = 10 * time.Second
 
 func (w *Writer) fail(err error) error {
 	return fmt.Errorf("write block %s of tenant %s: %w", w.meta.ID, w.meta.Tenant, err)
