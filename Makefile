@@ -52,7 +52,7 @@ fuzz: need-go ## every fuzz target, a minute each (FUZZTIME=60s, PKG=./trace/...
 	@FUZZTIME="$(FUZZTIME)" PKG="$(PKG)" GO="$(GO)" scripts/fuzz
 
 .PHONY: e2e
-e2e: build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
+e2e: need-cc build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
 	@for m in $(E2E_MODULES); do \
 		echo "==> end-to-end tests of $$m"; \
 		(cd $$m && $(GO) test -count=1 -timeout 20m $(E2E) ./...); \
@@ -97,4 +97,4 @@ $(BIN)/tools/golangci-lint: tools/go.mod | need-go
 need-go:
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/"; exit 1; }
 need-cc:
-	@command -v $${CC:-gcc} >/dev/null || { echo "The race detector needs a C compiler: install gcc, or set CC"; exit 1; }
+	@command -v $${CC:-gcc} >/dev/null || { echo "The race detector, and DuckDB in make e2e, need a C compiler: install gcc and g++, or set CC"; exit 1; }
