@@ -59,9 +59,11 @@ e2e: need-cc build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## real programs: Jae
 	done
 
 .PHONY: chaos
-chaos: build ## kill -9 the plugin under load 500 times, look for every acknowledged span (ROUNDS=, SEED=)
+chaos: build ## kill -9 the plugin under load 500 times, then object stores and databases on them; look for all that was acknowledged (ROUNDS=, SEED=, FAULT_TIME=10m)
 	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
+	@cd e2e/objectstores && FAULT_TIME=$(or $(FAULT_TIME),10m) \
+		$(GO) test -count=1 -timeout 0 -v -run 'OnABesetStore' . -args -seed $(or $(SEED),$$RANDOM)
 
 .PHONY: soak
 soak: need-go ## random histories of the database against a model, crashes and kills, for an hour (SOAK=1h, SEED=)

@@ -194,12 +194,12 @@ func TestOpenRefusesABucketThatIsNotThereOrNotOurs(t *testing.T) {
 	if _, err := gcs.Open(ctx, gcs.Options{}); err == nil {
 		t.Error("gcs: opened without a name")
 	}
-	o := s3Options(address, "")
+	o := s3Options(address, "", patient)
 	o.Bucket = "typo"
 	if _, err := s3.Open(ctx, o); err == nil || !strings.Contains(err.Error(), "typo") {
 		t.Errorf("s3: %v", err)
 	}
-	o = s3Options(address, "")
+	o = s3Options(address, "", patient)
 	o.SecretKey = "wrong"
 	_, err := s3.Open(ctx, o)
 	var p interface{ Permanent() bool }
@@ -210,7 +210,7 @@ func TestOpenRefusesABucketThatIsNotThereOrNotOurs(t *testing.T) {
 
 func TestTemporaryFilesOfBigUploadsGoAway(t *testing.T) {
 	address, _ := s3Server(t)
-	o := s3Options(address, "")
+	o := s3Options(address, "", patient)
 	o.TempDir = t.TempDir()
 	b, err := s3.Open(context.Background(), o)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -304,6 +305,47 @@ func TestAnUploadThatArrivesChangedFailsAndIsRemoved(t *testing.T) {
 		t.Error("no upload arrived changed")
 	}
 	t.Logf("%d of %d uploads arrived changed; %s", changed, i, p)
+}
+
+// TestAnUploadThatIsChangedOnItsWayIsNotTaken: what arrives is compared with what was sent, by the store or by its client.
+func TestAnUploadThatIsChangedOnItsWayIsNotTaken(t *testing.T) {
+	eachRemote(t, func(t *testing.T, r *remote) {
+		b, err := r.open(r.proxy.address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		direct, err := r.open(r.server.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer direct.Close()
+		for i, size := range []int{1000, 100_000, 2*chunkSize + 1, 2*partSize + 1} {
+			name := fmt.Sprint(i)
+			n := 0
+			r.proxy.ask(func(r *http.Request) string {
+				if r.ContentLength >= 0 && r.ContentLength < 500 { // what begins an upload of parts, and what ends it
+					return ""
+				}
+				if n++; n == 1 {
+					return "changed"
+				}
+				return ""
+			})
+			content := random(size)
+			err := tryPut(b, name, content)
+			r.proxy.ask(nil)
+			if err == nil { // a part that is refused is sent again
+				mustHold(t, direct, name, content)
+			} else if _, err := direct.Size(context.Background(), name); !errors.Is(err, backend.ErrNotExist) {
+				t.Errorf("%d bytes that arrived changed are there: %v", size, err)
+			}
+			t.Logf("%d bytes: %d requests, %v", size, n, err)
+			if n == 0 {
+				t.Errorf("%d bytes: nothing was changed", size)
+			}
+		}
+	})
 }
 
 // TestClaimsUnderFaults: at most one caller believes that it has won, and it is the one whose claim is there.

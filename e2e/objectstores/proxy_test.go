@@ -23,9 +23,16 @@ type proxy struct {
 	server   *httptest.Server
 	client   http.RoundTripper
 
+	// kinds are the faults that there may be; faults if nil. Constant.
+	kinds []string
+	// writing is held for reading while a request that may change something is on its way to the server.
+	writing sync.RWMutex
+
 	mu       sync.Mutex
 	random   *rand.Rand
 	rate     float64 // of requests that are spoiled
+	outage   outage
+	watch    func(r *http.Request) (fault string) // what is asked first; nil is nobody
 	injected map[string]int
 	passed   int
 	busy     int                 // requests on their way to the server
@@ -46,6 +53,19 @@ var faults = []string{
 	"503 before", "500 after", "reset before", "reset after", "reset in request", "cut",
 	"stall before", "stall after",
 }
+
+// moreFaults are faults, and answers that come slowly, and requests that take effect when the client has given them up long ago.
+var moreFaults = append(slices.Clone(faults), "slow", "slow", "slow", "late", "late")
+
+// outage is a fault that everything meets.
+type outage string
+
+const (
+	none    outage = ""
+	refused outage = "reset before"
+	silent  outage = "stall before" // the connection is accepted and nothing ever comes
+	busy    outage = "503 before"
+)
 
 func newProxy(t *testing.T, upstream string, seed uint64) *proxy {
 	t.Helper()
@@ -75,6 +95,20 @@ func (p *proxy) spoil(rate float64) {
 	p.rate = rate
 }
 
+// down begins an outage, or ends it.
+func (p *proxy) down(o outage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outage = o
+}
+
+// ask has a function asked for the fate of each request before chance is. It must not call the proxy.
+func (p *proxy) ask(watch func(r *http.Request) (fault string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = watch
+}
+
 // settle waits until nothing is on its way to the server, whatever became of the clients that sent it.
 func (p *proxy) settle() {
 	p.mu.Lock()
@@ -95,15 +129,25 @@ func (p *proxy) String() string {
 }
 
 // next decides the fate of a request: a fault, or none.
-func (p *proxy) next() (fault string, where float64) {
+func (p *proxy) next(r *http.Request) (fault string, where float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy++
-	if p.random.Float64() >= p.rate {
+	if p.watch != nil {
+		fault = p.watch(r)
+	}
+	switch {
+	case fault != "":
+	case p.outage != none:
+		fault = string(p.outage)
+	case p.random.Float64() >= p.rate:
 		p.passed++
 		return "", 0
+	case p.kinds != nil:
+		fault = p.kinds[p.random.IntN(len(p.kinds))]
+	default:
+		fault = faults[p.random.IntN(len(faults))]
 	}
-	fault = faults[p.random.IntN(len(faults))]
 	p.injected[fault]++
 	return fault, p.random.Float64()
 }
@@ -119,7 +163,7 @@ var errCut = errors.New("cut by the proxy")
 
 // ServeHTTP implements http.Handler.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	fault, where := p.next()
+	fault, where := p.next(r)
 	kind, when, _ := strings.Cut(fault, " ")
 	if when == "before" {
 		p.leave()
@@ -143,11 +187,24 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		half := string(body[:int(where*float64(len(body)))])
 		out.Body = io.NopCloser(io.MultiReader(strings.NewReader(half), broken{}))
 	}
+	if kind == "changed" && len(body) > 0 {
+		// Behind the middle there is content, not a description of it.
+		body[len(body)/2+int(where*float64(len(body)/4))] ^= 1
+		out.Body = io.NopCloser(strings.NewReader(string(body)))
+	}
+	if kind == "late" {
+		p.stall(r)
+		time.Sleep(time.Duration(where * float64(longestDelay)))
+		p.again(out)
+		p.leave()
+		p.spoiled(w, r, "reset")
+		return
+	}
 	// A client that gives up does not stop the request: what it has sent may be done later, and settle waits for it.
 	resp, answer, err := p.again(out)
 	p.leave()
-	if err != nil && when != "in request" {
-		http.Error(w, err.Error(), http.StatusBadGateway)
+	if err != nil && when != "in request" { // the server is down
+		p.spoiled(w, r, "reset")
 		return
 	}
 	if when != "" { // after
@@ -164,6 +221,17 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(answer[:int(where*float64(len(answer)))])
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	}
+	if kind == "slow" { // at times too slow, and always progressing
+		pause := time.Duration(where * float64(2*time.Second) / 16)
+		for part := range bytesIn(answer, len(answer)/16+1) {
+			time.Sleep(pause)
+			if _, err := w.Write(part); err != nil {
+				return
+			}
+			http.NewResponseController(w).Flush()
+		}
+		return
 	}
 	w.Write(answer)
 }
@@ -192,6 +260,10 @@ func (p *proxy) again(out *http.Request) (*http.Response, []byte, error) {
 }
 
 func (p *proxy) forward(out *http.Request) (*http.Response, []byte, error) {
+	if out.Method != http.MethodGet && out.Method != http.MethodHead {
+		p.writing.RLock()
+		defer p.writing.RUnlock()
+	}
 	resp, err := p.client.RoundTrip(out.WithContext(context.WithoutCancel(out.Context())))
 	if err != nil {
 		return nil, nil, err
@@ -205,11 +277,7 @@ func (p *proxy) forward(out *http.Request) (*http.Response, []byte, error) {
 func (p *proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
 	switch kind {
 	case "stall":
-		io.Copy(io.Discard, r.Body) // only then it is seen when the client gives up
-		select {
-		case <-r.Context().Done(): // the client gave up
-		case <-time.After(10 * time.Second):
-		}
+		p.stall(r)
 		fallthrough
 	case "reset":
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -221,6 +289,18 @@ func (p *proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
 		code := http.StatusServiceUnavailable
 		fmt.Sscan(kind, &code)
 		http.Error(w, "spoiled", code)
+	}
+}
+
+// longestDelay bounds how late a request takes effect after its client has given up.
+const longestDelay = 500 * time.Millisecond
+
+// stall lets a client wait until it gives up, or for longer than it should.
+func (p *proxy) stall(r *http.Request) {
+	io.Copy(io.Discard, r.Body) // only then it is seen when the client gives up
+	select {
+	case <-r.Context().Done():
+	case <-time.After(10 * time.Second):
 	}
 }
 
