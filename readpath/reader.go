@@ -152,28 +152,21 @@ func (r *Reader) Dependencies(ctx context.Context, tenant string, start, end tim
 	if err != nil || db == nil {
 		return nil, err
 	}
-	calls := make(map[Dependency]uint64)
+	var calls trace.EdgeCounter
 	err = db.EachSummary(ctx, timeRange(start, end), func(key tempodb.Key, encoded []byte) error {
-		s, err := trace.ParseSummary(encoded)
-		if err != nil {
+		if err := calls.Add(encoded); err != nil {
 			return fmt.Errorf("trace %s: %w", trace.ID(key), err)
-		}
-		for _, edge := range s.Edges {
-			calls[Dependency{Parent: edge.Parent, Child: edge.Child}] += edge.Calls
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("dependencies: %w", err)
 	}
-	all := make([]Dependency, 0, len(calls))
-	for d, n := range calls {
-		d.Calls = n
-		all = append(all, d)
+	edges := calls.Edges()
+	all := make([]Dependency, len(edges))
+	for i, e := range edges {
+		all[i] = Dependency{Parent: e.Parent, Child: e.Child, Calls: e.Calls}
 	}
-	slices.SortFunc(all, func(a, b Dependency) int {
-		return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Child, b.Child))
-	})
 	return all, nil
 }
 

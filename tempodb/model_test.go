@@ -2,6 +2,7 @@ package tempodb
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -193,7 +194,7 @@ func (m *model) search(q *index.Query) []index.Hit {
 	}
 	slices.SortFunc(hits, func(a, b index.Hit) int {
 		if a.Start != b.Start {
-			return cmpInt64(b.Start, a.Start)
+			return cmp.Compare(b.Start, a.Start)
 		}
 		return bytes.Compare(a.Key[:], b.Key[:])
 	})

@@ -26,6 +26,7 @@ type queries struct {
 	view   atomic.Pointer[view]
 	change sync.Mutex // held to replace view
 	closed atomic.Bool
+	made   madeSummaries
 }
 
 // acquire returns the current view, to be released.

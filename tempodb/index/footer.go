@@ -12,7 +12,7 @@ import (
 
 // footer is what a reader keeps of a search object: some 40 bytes for each 1,024 rows.
 type footer struct {
-	rows, owners, classes uint64
+	rows, owners, classes uint64 // owners that have rows
 	terms                 page.Root
 	filter                page.Ref   // page of the filter of terms; of no length if there is none
 	stripes               []page.Ref // pages of classes: stripe i has the rows from i×stripeRows on

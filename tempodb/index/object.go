@@ -127,6 +127,9 @@ func (o *Object) Reading(r io.ReaderAt) *Object {
 // Rows returns the number of rows.
 func (o *Object) Rows() int { return int(o.rows) }
 
+// Owners returns the number of owners that have rows.
+func (o *Object) Owners() int { return int(o.footer.owners) }
+
 // Search returns the keys that q asks for, newest first. It reads the postings of the terms that q names and
 // the columns of rows that may match, newest rows first, and stops when no further row can change the answer.
 func (o *Object) Search(ctx context.Context, q *Query) ([]Hit, error) {

@@ -13,6 +13,13 @@ type Query struct {
 	Limit int
 }
 
+// Since returns q without what started before start.
+func (q *Query) Since(start int64) *Query {
+	since := *q
+	since.Start.Min = max(since.Start.Min, start)
+	return &since
+}
+
 // Range is an interval of int64, both ends inclusive.
 type Range struct{ Min, Max int64 }
 

@@ -36,7 +36,7 @@ func Write(w io.Writer, m *Memory, keys [][16]byte) error {
 	}
 	classes, told := m.partition(order)
 	pages := page.NewWriter(w, 0, page.DefaultLevel)
-	f := footer{rows: uint64(len(order.rows)), owners: uint64(len(keys))}
+	f := footer{rows: uint64(len(order.rows))}
 	if err := classes.write(pages, order, &f); err != nil {
 		return fmt.Errorf("search object: classes: %w", err)
 	}
@@ -286,6 +286,7 @@ func (m *Memory) writeColumns(pages *page.Writer, o *order, keys [][16]byte, f *
 		}
 		begin = o.ends[i]
 	}
+	f.owners = uint64(ordinal)
 	return w.flush()
 }
 
