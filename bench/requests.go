@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -90,7 +92,7 @@ type frame struct {
 	buf   []byte
 }
 
-// read reads the next request; io.EOF at the end.
+// read reads the next request; io.EOF at the end, and only there.
 func (f *frame) read(r io.Reader) error {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -99,12 +101,14 @@ func (f *frame) read(r io.Reader) error {
 	size := int(binary.LittleEndian.Uint32(head[:]))
 	const part = 20
 	parts := int(binary.LittleEndian.Uint32(head[4:])) * part
-	if need := parts + size; cap(f.buf) < need {
-		f.buf = make([]byte, need)
-	}
-	f.buf = f.buf[:parts+size]
-	if _, err := io.ReadFull(r, f.buf); err != nil {
-		return err
+	// Step by step: a file that was cut short does not have what its lengths say.
+	f.buf = f.buf[:0]
+	for need := parts + size; len(f.buf) < need; {
+		begin := len(f.buf)
+		f.buf = slices.Grow(f.buf, min(need-begin, 1<<20))[:min(need, begin+1<<20)]
+		if _, err := io.ReadFull(r, f.buf[begin:]); err != nil {
+			return fmt.Errorf("file of requests is cut short: %w", io.ErrUnexpectedEOF)
+		}
 	}
 	f.parts = f.parts[:0]
 	for b := f.buf[:parts]; len(b) > 0; b = b[part:] {

@@ -115,7 +115,12 @@ func parseWhen(flag, text string, now time.Time, unset int64) (int64, error) {
 		return unset, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
+		t, err := time.Parse(layout, text)
+		switch {
+		case err != nil:
+		case t.UTC().Year() < 1678 || t.UTC().Year() > 2261:
+			return 0, usage("--%s=%s is no time that a span can have: nanoseconds are counted from the year 1678 to 2261", flag, text)
+		default:
 			return t.UnixNano(), nil
 		}
 	}

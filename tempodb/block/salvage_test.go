@@ -387,24 +387,3 @@ func TestReportIsBounded(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParseReport(f *testing.F) {
-	key := Key{1}
-	good, err := json.Marshal(SalvageReport{Version: 1, Tenant: tenant, Block: NewID(), Lost: []KeyRange{{After: &key}}, Kept: map[string]Object{"data": {5, 6}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(good)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := parseReport(b)
-		if err != nil {
-			return
-		}
-		if _, err := json.Marshal(r); err != nil {
-			t.Fatal(err)
-		}
-		for _, lost := range r.Lost {
-			_ = lost.String()
-		}
-	})
-}

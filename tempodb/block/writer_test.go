@@ -295,24 +295,3 @@ func TestMetaIsRefused(t *testing.T) {
 		t.Errorf("another block's meta.json: %v", err)
 	}
 }
-
-func FuzzParseMeta(f *testing.F) {
-	bucket := newMemory()
-	m := write(f, bucket, randomEntries(rand.New(rand.NewPCG(1, 1)), 5, 10), WriterOptions{Sources: []string{"a"}})
-	content := bucket.objects[objectName(tenant, m.ID, metaObject)]
-	f.Add(content)
-	f.Add([]byte(`{"xxh64":"0000000000000000","block":{}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := ParseMeta(b)
-		if err != nil {
-			return
-		}
-		again, err := AppendMeta(nil, m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ParseMeta(again); err != nil {
-			t.Fatal(err)
-		}
-	})
-}

@@ -165,38 +165,6 @@ func (m memory) ReadAt(_ context.Context, _ string, p []byte, off int64) (int, e
 	return bytes.NewReader(m.content).ReadAt(p, off)
 }
 
-// FuzzPages feeds any bytes as an object: what comes of it is no matter, but there is an end, and no panic.
-func FuzzPages(f *testing.F) {
-	m, bucket, _ := written(f)
-	for _, object := range []string{"search", "summary", "filter"} {
-		content := make([]byte, m.Objects[object].Bytes)
-		if _, err := bucket.ReadAt(f.Context(), "t/"+string(m.ID)+"/"+object, content, 0); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(content[:min(len(content), 20_000)], false)
-	}
-	// Records that would be in a page, as the fuzzer can't make checksums.
-	f.Add([]byte("\x00\x05\x01\x03abc\x00\x01x\x05\x02\x00yz"), true)
-	f.Fuzz(func(t *testing.T, content []byte, wrap bool) {
-		meta := &block.Meta{ID: "01M826G85SRYJWMRVVZCP3X78E", Tenant: "t", Objects: map[string]block.Object{}}
-		if wrap {
-			content = asPage(content)
-		}
-		meta.Objects["search"] = block.Object{Bytes: int64(len(content))}
-		fields, err := inspect.Fields(t.Context(), memory{content: content}, meta)
-		if err != nil {
-			t.Skip()
-		}
-		var sum int64
-		for _, f := range fields {
-			sum += f.Bytes
-		}
-		if sum > int64(len(content)+len(fields)) {
-			t.Errorf("fields take %d bytes of %d", sum, len(content))
-		}
-	})
-}
-
 // asPage makes a page of records at offset 0 of a search object, whose salt is none.
 func asPage(content []byte) []byte {
 	b := []byte{0, 1}

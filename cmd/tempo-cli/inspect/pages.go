@@ -184,11 +184,19 @@ func (w *walker) page(offset int64) (p Page, content []byte, err error) {
 	content = body[headerBytes:]
 	if encoding == 1 {
 		if w.zstd == nil {
-			if w.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(page.MaxPage)); err != nil {
+			if w.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(page.MaxPage), zstd.WithDecodeAllCapLimit(true)); err != nil {
 				return p, nil, err
 			}
 		}
-		if w.content, err = w.zstd.DecodeAll(content, w.content[:0]); err != nil {
+		// As package page has it: a frame says its length, and of its blocks each has 3 bytes at least and holds 128 KiB at most.
+		var frame zstd.Header
+		if err := frame.Decode(content); err != nil || frame.Skippable || !frame.HasFCS || frame.FrameContentSize != uint64(p.Content) || p.Content > (stored/3+1)<<17 {
+			return damaged(fmt.Sprintf("is no frame of zstd that holds the %d bytes it says", p.Content))
+		}
+		if int64(cap(w.content)) < p.Content {
+			w.content = make([]byte, p.Content)
+		}
+		if w.content, err = w.zstd.DecodeAll(content, w.content[:0:p.Content]); err != nil {
 			return damaged(err.Error())
 		}
 		content = w.content
