@@ -99,13 +99,22 @@ func (m *Memory) Extent() (rows int, starts Range, end int64) {
 		rows++
 		r := &m.rows[i]
 		starts.include(r.start)
-		ends := r.start + r.duration
-		if r.duration > 0 && ends < r.start {
-			ends = math.MaxInt64
-		}
-		end = max(end, ends)
+		end = max(end, addTime(r.start, r.duration))
 	}
 	return rows, starts, end
+}
+
+// addTime returns start + duration, or the nearest int64.
+func addTime(start, duration int64) int64 {
+	end := start + duration
+	switch {
+	case duration > 0 && end < start:
+		return math.MaxInt64
+	case duration < 0 && end > start:
+		return math.MinInt64
+	default:
+		return end
+	}
 }
 
 // Group begins a group. See Sink.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -57,6 +58,29 @@ func TestPostingsGiveBackWhatWasAdded(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheExtentOfRowsEndsWhereTheyDo(t *testing.T) {
+	const first, last = math.MinInt64, math.MaxInt64
+	for _, of := range []struct {
+		rows [][2]int64
+		want int64
+	}{
+		{nil, first},
+		{[][2]int64{{10, 5}, {12, 1}}, 15},
+		{[][2]int64{{10, -5}}, 5},
+		{[][2]int64{{last - 1, 5}, {1, 1}}, last},
+		{[][2]int64{{first + 1, -5}, {1, 1}}, 2},
+		{[][2]int64{{first + 1, -5}}, first},
+	} {
+		m := NewMemory()
+		for _, r := range of.rows {
+			m.Row(r[0], r[1])
+		}
+		if rows, _, end := m.Extent(); rows != len(of.rows) || end != of.want {
+			t.Errorf("%v: %d rows until %d, want %d", of.rows, rows, end, of.want)
+		}
+	}
 }
 
 func TestMalformedExpressionsAreRefused(t *testing.T) {
