@@ -71,6 +71,15 @@ func (Codec) Each(packed []byte, fn func(key, value []byte) (more bool, err erro
 	return nil
 }
 
+// Keys implements page.Packer.
+func (Codec) Keys(packed []byte, fn func(key []byte)) (values int64, err error) {
+	keys, content, err := columnar.Keys(packed)
+	for ; len(keys) > 0; keys = keys[16:] {
+		fn(keys[:16:16])
+	}
+	return int64(content), err
+}
+
 // maxKept is the value up to which memory is passed on.
 const maxKept = 1 << 20
 

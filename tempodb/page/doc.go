@@ -37,6 +37,16 @@
 // A value that does not fit into a page is cut into chunk pages, and the head page that follows them
 // lists them: nothing has to be known before it is written, and no value is copied whole to be written.
 //
+// # Copying
+//
+// A table is made of another's pages, where its records come one after another, without decompressing them:
+//
+//	c := table.Cursor()
+//	for more, err := c.Next(); more; more, err = c.Next() {
+//		copied, err := t.Copy(c, keys)     // the page's keys, known from elsewhere; where it is not copied:
+//		err = c.Each(t.Add)                // (in effect)
+//	}
+//
 // # Damage
 //
 // [Table.ScanAround] goes on behind a damaged page. Pages begin with their own length and kind, so a table whose directory is lost

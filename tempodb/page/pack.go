@@ -7,7 +7,7 @@ import (
 )
 
 // Packer encodes the records of a page together, for values of a form that it knows better than a general compression does. The
-// package stores what it makes as it is. It is called concurrently.
+// package stores what it makes as it is, and copies it from table to table: a page is unpacked by itself. It is called concurrently.
 type Packer interface {
 	// Pack appends to dst what holds the values under their keys, which ascend.
 	Pack(dst []byte, keys, values [][]byte) ([]byte, error)
@@ -16,6 +16,9 @@ type Packer interface {
 	// Each calls fn with the records in order, until fn returns false or an error, which Each returns. The slices are valid
 	// during the call.
 	Each(packed []byte, fn func(key, value []byte) (more bool, err error)) error
+	// Keys calls fn with the keys of the records in order, and returns how many bytes the values have together, without unpacking
+	// them. The key is valid during the call.
+	Keys(packed []byte, fn func(key []byte)) (values int64, err error)
 }
 
 // ErrPacked is returned for a table whose pages a Packer has made, if it was opened without one.

@@ -118,6 +118,11 @@ func (w *Writer) writeLevel(k kind, payload []byte, level Level) (Ref, error) {
 		return Ref{}, fmt.Errorf("page at offset %d: content of %d bytes is longer than the %d a page can hold", w.offset, len(payload), MaxPage)
 	}
 	w.buf = appendPage(w.buf[:0], k, payload, w.salt+uint64(w.offset), level)
+	return w.flush()
+}
+
+// flush writes the page that is in w.buf.
+func (w *Writer) flush() (Ref, error) {
 	if n, err := w.w.Write(w.buf); err != nil {
 		w.err = fmt.Errorf("write page at offset %d: %w", w.offset, err)
 	} else if n != len(w.buf) {
@@ -159,19 +164,53 @@ func appendPage(dst []byte, k kind, payload []byte, seed uint64, level Level) []
 
 // decodeOf decodes a page that was read from r at offset. If it is damaged and r is a Rereader, it is read again, into raw.
 func decodeOf(dst []byte, k kind, raw []byte, r io.ReaderAt, offset int64) ([]byte, error) {
+	return twice(raw, r, offset, func(seed uint64) ([]byte, error) { return decode(dst, k, raw, offset, seed) })
+}
+
+// checkedOf is checked of a page that was read from r at offset, and read again as by decodeOf.
+func checkedOf(k kind, raw []byte, r io.ReaderAt, offset int64) (body []byte, err error) {
+	return twice(raw, r, offset, func(seed uint64) ([]byte, error) { return checked(k, raw, offset, seed) })
+}
+
+// twice calls look with the seed of the page raw, which was read from r at offset; and once more if it returns an error and the page can be read again.
+func twice(raw []byte, r io.ReaderAt, offset int64, look func(seed uint64) ([]byte, error)) ([]byte, error) {
 	seed := saltOf(r) + uint64(offset)
-	content, err := decode(dst, k, raw, offset, seed)
+	content, err := look(seed)
 	if again, ok := r.(Rereader); ok && err != nil {
 		if n, _ := again.ReadAgain(raw, offset); n == len(raw) {
-			content, err = decode(dst, k, raw, offset, seed)
+			content, err = look(seed)
 		}
 	}
 	return content, naming(err, r)
 }
 
 func decode(dst []byte, k kind, raw []byte, offset int64, seed uint64) ([]byte, error) {
+	body, err := checked(k, raw, offset, seed)
+	if err != nil {
+		return dst, err
+	}
 	corrupt := func(reason string, args ...any) ([]byte, error) {
 		return dst, &CorruptError{What: k.String(), Offset: offset, Reason: fmt.Sprintf(reason, args...)}
+	}
+	length, _ := headerLengths(body)
+	payload := body[headerSize:]
+	switch encoding(body[0]) {
+	case encodingRaw:
+		return append(dst, payload...), nil
+	case encodingZstd:
+		out, err := decompress(dst, payload, int(length))
+		if err != nil {
+			return corrupt("%v", err)
+		}
+		return out, nil
+	}
+	return corrupt("unknown encoding %d; a newer version may read it", body[0])
+}
+
+// checked returns a page without its checksum, if that and the lengths and the kind that the header says are right.
+func checked(k kind, raw []byte, offset int64, seed uint64) (body []byte, err error) {
+	corrupt := func(reason string, args ...any) ([]byte, error) {
+		return nil, &CorruptError{What: k.String(), Offset: offset, Reason: fmt.Sprintf(reason, args...)}
 	}
 	if len(raw) < Overhead {
 		return corrupt("%d bytes are too few for a page", len(raw))
@@ -184,27 +223,16 @@ func decode(dst []byte, k kind, raw []byte, offset int64, seed uint64) ([]byte, 
 		return corrupt("is a %s", kind(body[1]))
 	}
 	length, stored := headerLengths(body)
-	payload := body[headerSize:]
-	if stored != int64(len(payload)) {
-		return corrupt("says it stores %d bytes, has %d", stored, len(payload))
+	if stored != int64(len(body)-headerSize) {
+		return corrupt("says it stores %d bytes, has %d", stored, len(body)-headerSize)
 	}
 	if length > MaxPage {
 		return corrupt("says it holds %d bytes, more than the %d a page can", length, MaxPage)
 	}
-	switch encoding(body[0]) {
-	case encodingRaw:
-		if length != int64(len(payload)) {
-			return corrupt("says it holds %d bytes, stores %d", length, len(payload))
-		}
-		return append(dst, payload...), nil
-	case encodingZstd:
-		out, err := decompress(dst, payload, int(length))
-		if err != nil {
-			return corrupt("%v", err)
-		}
-		return out, nil
+	if encoding(body[0]) == encodingRaw && length != stored {
+		return corrupt("says it holds %d bytes, stores %d", length, stored)
 	}
-	return corrupt("unknown encoding %d; a newer version may read it", body[0])
+	return body, nil
 }
 
 // headerLengths returns what a page's header says of the content's length, uncompressed and as stored.

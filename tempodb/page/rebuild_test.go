@@ -47,6 +47,15 @@ func (plain) Each(packed []byte, fn func(key, value []byte) (bool, error)) error
 	return nil
 }
 
+func (p plain) Keys(packed []byte, fn func(key []byte)) (values int64, err error) {
+	err = p.Each(packed, func(key, value []byte) (bool, error) {
+		fn(key)
+		values += int64(len(value))
+		return true, nil
+	})
+	return values, err
+}
+
 // extents are the stretches of data that hold the records: one of a page, or of all pages of a big value.
 type extent struct {
 	begin, end int64

@@ -108,11 +108,26 @@ func (s *scratch) bigValue(dst []byte, r io.ReaderAt, e *dirEntry, h head, raw [
 	begin := len(dst)
 	// The chunks are there, for their head was read behind them. The total is believed as far as they make it likely.
 	dst = slices.Grow(dst, int(min(h.total, 16*e.chunks)))
+	err := s.eachChunk(r, e, h, raw, func(page []byte, offset, size int64) (err error) {
+		before := len(dst)
+		if dst, err = decodeOf(dst, kindChunk, page, r, offset); err != nil {
+			return err
+		}
+		return checkChunk(r, offset, int64(len(dst)-before), size)
+	})
+	if err != nil {
+		return dst[:begin], err
+	}
+	return dst, nil
+}
+
+// eachChunk calls fn with each chunk page of the big value whose head is h, where it lies, and the size that its content should have. raw are
+// all pages of the value, or nil: then some are read at a time.
+func (s *scratch) eachChunk(r io.ReaderAt, e *dirEntry, h head, raw []byte, fn func(page []byte, offset, size int64) error) error {
 	offset := e.offset - e.chunks
 	lengths := h.lengths
 	var group []int64
 	for rest := h.total; len(lengths.b) > 0; {
-		// Some chunks at a time.
 		group = group[:0]
 		var sum int64
 		for len(lengths.b) > 0 && (sum == 0 || sum < oneRead) {
@@ -124,18 +139,13 @@ func (s *scratch) bigValue(dst []byte, r io.ReaderAt, e *dirEntry, h head, raw [
 		if raw == nil {
 			var err error
 			if s.raw, err = readRun(s.raw[:0], kindChunk, r, offset, sum); err != nil {
-				return dst[:begin], err
+				return err
 			}
 			pages = s.raw
 		}
 		for _, length := range group {
-			before := len(dst)
-			var err error
-			if dst, err = decodeOf(dst, kindChunk, pages[:length], r, offset); err != nil {
-				return dst[:begin], err
-			}
-			if n := int64(len(dst) - before); n != min(h.size, rest) {
-				return dst[:begin], naming(&CorruptError{What: kindChunk.String(), Offset: offset, Reason: fmt.Sprintf("holds %d bytes, should hold %d", n, min(h.size, rest))}, r)
+			if err := fn(pages[:length], offset, min(h.size, rest)); err != nil {
+				return err
 			}
 			rest -= h.size
 			offset, pages = offset+length, pages[length:]
@@ -144,5 +154,12 @@ func (s *scratch) bigValue(dst []byte, r io.ReaderAt, e *dirEntry, h head, raw [
 			raw = pages
 		}
 	}
-	return dst, nil
+	return nil
+}
+
+func checkChunk(r io.ReaderAt, offset, has, should int64) error {
+	if has == should {
+		return nil
+	}
+	return naming(&CorruptError{What: kindChunk.String(), Offset: offset, Reason: fmt.Sprintf("holds %d bytes, should hold %d", has, should)}, r)
 }

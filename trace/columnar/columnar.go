@@ -163,31 +163,58 @@ func (p *Page) Parse(encoded []byte, primer *Primer) error {
 	if p.primer = primer; encoded[0] == version {
 		p.primer = nil
 	}
-	var header [5]uint64 // values, content, coded, raw, blob
-	for i := range header {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 || v > 4*MaxContent {
-			return fmt.Errorf("%w: bad header", ErrCorrupt)
-		}
-		header[i], rest = v, rest[n:]
+	h, rest, err := parseHeader(rest)
+	if err != nil {
+		return err
 	}
-	count, coded, raw, blob := int(header[0]), int(header[2]), int(header[3]), int(header[4])
-	if header[1] > MaxContent || blob > MaxContent || count*keySize+coded+raw > len(rest) {
-		return fmt.Errorf("%w: lengths that can't be", ErrCorrupt)
-	}
-	p.keys, rest = rest[:count*keySize], rest[count*keySize:]
+	coded, raw, blob := h.coded, h.raw, h.blob
+	p.keys, rest = rest[:h.count*keySize], rest[h.count*keySize:]
 	p.coded, p.raw, rest = rest[:coded], rest[coded:coded+raw], rest[coded+raw:]
 	if p.content > maxKept {
 		*p = Page{primer: p.primer, keys: p.keys, coded: p.coded, raw: p.raw}
 	}
 	p.length = len(encoded)
-	p.content = min(int(header[1]), maxRatio*len(encoded)+ratioSlack)
+	p.content = min(h.content, maxRatio*len(encoded)+ratioSlack)
 	if p.blob, err = decompress(p.blob[:0], rest, blob); err != nil {
 		return fmt.Errorf("%w: texts: %w", ErrCorrupt, err)
 	}
-	p.count = count
+	p.count = h.count
 	p.restart()
 	return nil
+}
+
+// Keys returns the keys of the page encoded, one after another, and how many bytes its values have together. It reads no value.
+// keys is a part of encoded. A page that was made with a Primer, which can't be read by itself, is refused.
+func Keys(encoded []byte) (keys []byte, content int, err error) {
+	rest, err := cutPrimerID(encoded, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	h, rest, err := parseHeader(rest)
+	if err != nil {
+		return nil, 0, err
+	}
+	return rest[:h.count*keySize], h.content, nil
+}
+
+// header is how many values a page has, and the lengths of them all and of its parts.
+type header struct{ count, content, coded, raw, blob int }
+
+// parseHeader returns what follows the header, too, which has the keys, coded and raw.
+func parseHeader(rest []byte) (header, []byte, error) {
+	var numbers [5]int
+	for i := range numbers {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 || v > 4*MaxContent {
+			return header{}, nil, fmt.Errorf("%w: bad header", ErrCorrupt)
+		}
+		numbers[i], rest = int(v), rest[n:]
+	}
+	h := header{numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]}
+	if h.content > MaxContent || h.blob > MaxContent || h.count*keySize+h.coded+h.raw > len(rest) {
+		return header{}, nil, fmt.Errorf("%w: lengths that can't be", ErrCorrupt)
+	}
+	return h, rest, nil
 }
 
 // decompress appends the length bytes that stored holds to dst.

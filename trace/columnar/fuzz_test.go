@@ -39,6 +39,13 @@ func readAll(t *testing.T, page []byte, content, blob int) (values [][]byte) {
 	var p Page
 	var err error
 	fuzztest.Bounded(t, memory(len(page), content, blob), func() { err = p.Parse(page, nil) })
+	keys, size, keysErr := Keys(page)
+	if keysErr != nil && (err == nil || !errors.Is(keysErr, ErrCorrupt)) {
+		t.Fatalf("Keys: %v, Parse: %v", keysErr, err)
+	}
+	if err == nil && (len(keys) != keySize*p.Len() || size < 0 || size > MaxContent) {
+		t.Fatalf("%d bytes of %d keys, values of %d bytes", len(keys), p.Len(), size)
+	}
 	var v []byte
 	for i := 0; err == nil && i < min(p.Len(), 200); i++ {
 		fuzztest.Bounded(t, memory(len(page), content, blob), func() { v, err = p.Value(v[:0], i) })

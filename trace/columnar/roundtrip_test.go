@@ -2,6 +2,8 @@ package columnar
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -37,10 +39,24 @@ func roundTrip(t failer, keys [][16]byte, values [][]byte) []byte {
 	}
 	compare(t, primed[len(prefix):], primer, keys, values)
 	e.Primer = nil
+	if _, _, err := Keys(primed[len(prefix):]); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("Keys of a page that was made with a primer: %v", err)
+	}
+	told, size, err := Keys(encoded)
+	if err != nil || !bytes.Equal(told, slices.Concat(flat(keys)...)) || size != len(slices.Concat(values...)) {
+		t.Fatalf("Keys: %x, values of %d bytes, %v", told, size, err)
+	}
 	if again, _ := e.Append(nil, keys, values); !bytes.Equal(again, encoded) {
 		t.Fatalf("a used Encoder makes another page")
 	}
 	return encoded
+}
+
+func flat(keys [][16]byte) (parts [][]byte) {
+	for i := range keys {
+		parts = append(parts, keys[i][:])
+	}
+	return parts
 }
 
 func compare(t failer, encoded []byte, primer *Primer, keys [][16]byte, values [][]byte) {
