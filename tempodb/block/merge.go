@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
-	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // MergeCodec is a Codec that merges values.
@@ -33,9 +31,9 @@ const defaultMergeMemory = 64 << 20
 
 // Merge writes a block that has all that the inputs have, each key once, with the inputs for parents and a level above theirs.
 //
-// It streams: in memory are a page of each input, what is kept of a Writer (24 bytes a key), the index of keys that several inputs have up to
-// MemoryBytes, and what index.Merge keeps. A key of one input is neither merged nor indexed again. Damage in an input
-// ends the merge; nothing is left of it.
+// It streams: in memory are a page of each input with its summaries, what is kept of a Writer (24 bytes a key), the index of keys that several inputs
+// have up to MemoryBytes, and what index.Merge keeps. A page with keys between which no other input has any is copied as it is stored. A key of one
+// input, or with equal values in several, is neither merged nor indexed again. Damage in an input ends the merge; nothing is left of it.
 func Merge(ctx context.Context, bucket backend.Bucket, tenant string, inputs []*Block, o MergeOptions) (*Meta, error) {
 	if len(inputs) == 0 {
 		return nil, errors.New("merge blocks: there are none")
@@ -69,148 +67,158 @@ type merge struct {
 	inputs  []*Block
 	cursors []*mergeCursor
 
-	shared [][16]byte // keys that several inputs have, ascending
-	run0   int        // the first of them in the index in memory
+	values         [][]byte // at the key
+	value, summary []byte   // what they are merged to
+
+	shared []sharedKey // keys that several inputs have, ascending
+	owners [][16]byte  // of the index in memory
 	runs   []*index.Object
 }
 
-// mergeCursor stands at a key of an input.
-type mergeCursor struct {
-	key            [16]byte
-	value, summary []byte // valid until next
-	valid          bool
-	err            error
-	pull           func() (record, bool)
-	stop           func()
+// sharedKey is a key that several inputs have.
+type sharedKey struct {
+	key [16]byte
+	// input is the one whose rows of the key are kept; anew if its rows were listed again.
+	input int32
 }
 
-type record struct {
-	key            [16]byte
-	value, summary []byte
-}
-
-// records iterates over the keys of b with their values and summaries. An error ends it, and is left in *failed.
-func (b *Block) records(ctx context.Context, failed *error) iter.Seq[record] {
-	return func(yield func(record) bool) {
-		type summary struct {
-			key [16]byte
-			s   []byte
-		}
-		var summaryErr error
-		next, stop := iter.Pull(func(yield func(summary) bool) {
-			summaryErr = b.ScanSummaries(ctx, [16]byte{}, func(key [16]byte, s []byte) (bool, error) {
-				return yield(summary{key, s}), nil
-			})
-		})
-		defer stop()
-		*failed = b.Scan(ctx, [16]byte{}, func(key [16]byte, value []byte) (bool, error) {
-			s, any := next()
-			if !any && summaryErr != nil {
-				return false, summaryErr
-			}
-			if !any || s.key != key {
-				return false, &page.CorruptError{Object: b.objectName(summaryObject), What: "table",
-					Reason: fmt.Sprintf("has no summary of key %x, which %s has", key, dataObject)}
-			}
-			return yield(record{key, value, s.s}), nil
-		})
-	}
-}
+const anew = -1
 
 func (m *merge) stop() {
 	for _, c := range m.cursors {
-		c.stop()
+		c.close()
 	}
 }
 
-func (c *mergeCursor) next() {
-	var r record
-	r, c.valid = c.pull()
-	c.key, c.value, c.summary = r.key, r.value, r.summary
-}
-
 func (m *merge) run() error {
-	for _, b := range m.inputs {
-		c := &mergeCursor{}
-		c.pull, c.stop = iter.Pull(b.records(m.ctx, &c.err))
+	for i, b := range m.inputs {
+		c, err := b.mergeCursor(m.ctx, i)
+		if err != nil {
+			return err
+		}
 		m.cursors = append(m.cursors, c)
-		c.next()
 	}
 	var at []*mergeCursor
 	for n := 0; ; n++ {
 		if n%256 == 0 && m.ctx.Err() != nil {
 			return m.ctx.Err()
 		}
-		at = at[:0]
-		for _, c := range m.cursors {
-			if c.err != nil {
-				return c.err
+		if at = m.least(at[:0]); len(at) == 0 {
+			return m.searches()
+		}
+		if c := at[0]; len(at) == 1 && m.apart(c) {
+			copied, err := m.w.copyPage(c)
+			if err == nil && copied {
+				err = c.nextPage()
 			}
-			if !c.valid {
+			if err != nil {
+				return fmt.Errorf("page of key %x: %w", c.key, err)
+			}
+			if copied {
 				continue
 			}
-			order := -1
-			if len(at) > 0 {
-				order = bytes.Compare(c.key[:], at[0].key[:])
-			}
-			if order < 0 {
-				at = append(at[:0], c)
-			} else if order == 0 {
-				at = append(at, c)
-			}
-		}
-		if len(at) == 0 {
-			break
 		}
 		if err := m.take(at); err != nil {
 			return fmt.Errorf("key %x: %w", at[0].key, err)
 		}
 		for _, c := range at {
-			c.next()
+			if err := c.next(); err != nil {
+				return err
+			}
 		}
 	}
-	return m.searches()
+}
+
+// least appends the cursors at the least key to at.
+func (m *merge) least(at []*mergeCursor) []*mergeCursor {
+	for _, c := range m.cursors {
+		if !c.live {
+			continue
+		}
+		order := -1
+		if len(at) > 0 {
+			order = bytes.Compare(c.key[:], at[0].key[:])
+		}
+		if order < 0 {
+			at = append(at[:0], c)
+		} else if order == 0 {
+			at = append(at, c)
+		}
+	}
+	return at
+}
+
+// apart reports whether c stands before a page whose keys all come before those of the other cursors.
+func (m *merge) apart(c *mergeCursor) bool {
+	if !c.atPage() {
+		return false
+	}
+	last := c.last()
+	for _, other := range m.cursors {
+		if other != c && other.live && bytes.Compare(other.key[:], last[:]) <= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // take writes the key at which the cursors stand.
 func (m *merge) take(at []*mergeCursor) error {
-	key := at[0].key
-	if len(at) == 1 {
-		return m.w.copy(key, at[0].value, at[0].summary)
+	first := at[0]
+	key := first.key
+	m.values = m.values[:0]
+	equal := true
+	for _, c := range at {
+		value, err := c.value()
+		if err != nil {
+			return err
+		}
+		m.values = append(m.values, value)
+		equal = equal && bytes.Equal(value, m.values[0])
 	}
-	values := make([][]byte, len(at))
-	for i, c := range at {
-		values[i] = c.value
+	if equal {
+		if len(at) > 1 {
+			m.shared = append(m.shared, sharedKey{key, int32(first.input)})
+		}
+		return m.w.copy(key, m.values[0], first.summary())
 	}
-	value, err := m.o.Codec.Merge(nil, values...)
-	if err != nil {
+	m.shared = append(m.shared, sharedKey{key, anew})
+	var err error
+	if m.value, err = m.o.Codec.Merge(m.value[:0], m.values...); err != nil {
 		return err
 	}
-	summary, err := m.o.Codec.Summarize(nil, value)
-	if err != nil {
+	if m.summary, err = m.o.Codec.Summarize(m.summary[:0], m.value); err != nil {
 		return err
 	}
-	if err := m.w.copy(key, value, summary); err != nil {
+	if err := m.w.copy(key, m.value, m.summary); err != nil {
 		return err
 	}
-	m.w.rows.Own(uint32(len(m.shared) - m.run0))
-	if err := m.o.Codec.Index(value, m.w.rows); err != nil {
-		return fmt.Errorf("list rows: %w", err)
+	if err := m.list(key, m.value); err != nil {
+		return err
 	}
-	m.shared = append(m.shared, key)
 	if m.w.rows.Bytes() > m.o.MemoryBytes {
 		return m.spill()
 	}
 	return nil
 }
 
+// list lists the rows of a value in the index in memory.
+func (m *merge) list(key [16]byte, value []byte) error {
+	m.w.rows.Own(uint32(len(m.owners)))
+	if err := m.w.options.Codec.Index(value, m.w.rows); err != nil {
+		return fmt.Errorf("list rows: %w", err)
+	}
+	m.owners = append(m.owners, key)
+	return nil
+}
+
 // spill makes a search object of the index in memory, which takes a tenth of it, and empties that.
 func (m *merge) spill() error {
-	if m.run0 == len(m.shared) {
+	if len(m.owners) == 0 {
 		return nil
 	}
 	var buf bytes.Buffer
-	if err := index.Write(&buf, m.w.rows, m.shared[m.run0:]); err != nil {
+	if err := index.Write(&buf, m.w.rows, m.owners); err != nil {
 		return err
 	}
 	run, err := index.OpenObject(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
@@ -218,7 +226,7 @@ func (m *merge) spill() error {
 		return err
 	}
 	m.runs = append(m.runs, run)
-	m.run0 = len(m.shared)
+	m.owners = m.owners[:0]
 	m.w.rows = index.NewMemory()
 	return nil
 }
@@ -249,8 +257,8 @@ func (m *merge) searches() error {
 			if source >= len(m.inputs) {
 				return false
 			}
-			_, shared := slices.BinarySearchFunc(m.shared, key, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-			return shared
+			i, shared := slices.BinarySearchFunc(m.shared, key, func(s sharedKey, key [16]byte) int { return bytes.Compare(s.key[:], key[:]) })
+			return shared && m.shared[i].input != int32(source)
 		})
 	}
 	return nil

@@ -390,11 +390,9 @@ func (m *saver) add(key [16]byte, value, summary []byte) error {
 	if err := m.w.copy(key, value, summary); err != nil {
 		return err
 	}
-	m.w.rows.Own(uint32(len(m.shared) - m.run0))
-	if err := m.w.options.Codec.Index(value, m.w.rows); err != nil {
-		return fmt.Errorf("list rows: %w", err)
+	if err := m.list(key, value); err != nil {
+		return err
 	}
-	m.shared = append(m.shared, key)
 	if m.w.rows.Bytes() > m.memory {
 		return m.spill()
 	}

@@ -170,18 +170,13 @@ func (w *Writer) add(key [16]byte, value []byte) error {
 
 // copy adds a key without listing its rows.
 func (w *Writer) copy(key [16]byte, value, summary []byte) error {
-	if len(w.keys) >= math.MaxUint32 {
-		return errors.New("a block holds no more than 4294967295 keys")
+	if err := w.roomFor(1); err != nil {
+		return err
 	}
 	if err := w.dataTable.Add(key[:], value); err != nil {
 		return err
 	}
-	if err := w.summaryTable.Add(key[:], summary); err != nil {
-		return err
-	}
-	w.filter.Add(key)
-	w.keys = append(w.keys, key)
-	return nil
+	return w.enter(key, summary)
 }
 
 // Finish makes the block durable and visible. On an error the writer is aborted and leaves none; but if meta.json was being
