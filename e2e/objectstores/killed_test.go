@@ -113,10 +113,10 @@ func (k *killed) round(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hit := k.aim(1+k.random.IntN(12), func() { child.Process.Kill() })
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
+	hit := k.aim(1+k.random.IntN(12), func() { child.Process.Kill() })
 	// A process that does not come to its change is killed all the same.
 	late := time.AfterFunc(5*time.Second, func() { child.Process.Kill() })
 	scanner := bufio.NewScanner(out)
