@@ -283,7 +283,7 @@ func (p *entryParser) entry() error {
 		}
 		p.index.Damaged = append(p.index.Damaged, Damaged{ID: id, Since: since, Err: errors.New(string(e.b))})
 		return nil
-	case state > byte(Orphaned):
+	case state > byte(Void):
 		return fmt.Errorf("block %s is in the unknown state %d", id, state)
 	}
 	r := Retired{Cause: Cause(state)}

@@ -144,7 +144,8 @@ func (p *Poller) writeIndex(ctx context.Context, list *List, listed time.Time) e
 	}
 	content, err := AppendIndex(nil, list, h)
 	if err == nil {
-		err = p.put(ctx, content)
+		p.stats.indexWrites.Add(1)
+		err = put(ctx, p.bucket, p.indexName(), content)
 	}
 	if err != nil {
 		// It may be there or not: the next poll looks.
@@ -156,17 +157,4 @@ func (p *Poller) writeIndex(ctx context.Context, list *List, listed time.Time) e
 	}
 	p.seen, p.since, p.written = &h, listed, list
 	return nil
-}
-
-func (p *Poller) put(ctx context.Context, content []byte) error {
-	p.stats.indexWrites.Add(1)
-	w, err := p.bucket.Create(ctx, p.indexName())
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	if _, err := w.Write(content); err != nil {
-		return err
-	}
-	return w.Commit()
 }

@@ -28,12 +28,13 @@ type List struct {
 	// Unfinished are the folders without a meta.json, by ID. Only who lists knows them.
 	Unfinished []Unfinished
 
-	listed  []block.ID                 // what was listed, nil if the list is from an index
-	present map[block.ID]*block.Meta   // live and retired
-	retired map[block.ID]Retired       // the same as Retired
-	extents []extent                   // of Live
-	groups  []extent                   // of each groupSize of extents
-	parents map[block.ID][]*block.Meta // of what is listed: the present blocks that name it among their Parents
+	listed  []block.ID               // what was listed, nil if the list is from an index
+	marks   map[block.ID]time.Time   // when blocks were dropped, if the list is from a listing; some are gone
+	present map[block.ID]*block.Meta // live and retired
+	retired map[block.ID]Retired     // the same as Retired
+	extents []extent                 // of Live
+	groups  []extent                 // of each groupSize of extents
+	kin     *lineage                 // of present
 }
 
 // Retired is a block that answers no more queries.
@@ -48,13 +49,15 @@ type Retired struct {
 type Cause uint8
 
 const (
-	// Superseded by a block that has it among its Parents.
+	// Superseded by a block that has it among its Parents, or that was merged of the same ones.
 	Superseded Cause = iota + 1
-	// Dropped by retention: see Poller.Drop.
+	// Dropped by retention: see Drop.
 	Dropped
 	// Orphaned is a block that was superseded by one that is not there any more. If the next listing
 	// finds it so again it is live.
 	Orphaned
+	// Void is a block that was made of a dropped one. The others that it was made of serve in its place.
+	Void
 )
 
 // String returns the cause in one word.
@@ -66,6 +69,8 @@ func (c Cause) String() string {
 		return "dropped"
 	case Orphaned:
 		return "orphaned"
+	case Void:
+		return "void"
 	}
 	return "unknown"
 }
@@ -186,7 +191,7 @@ func keyPrefix(k block.Key) uint64 { return binary.BigEndian.Uint64(k[:8]) }
 
 // newList returns an empty list to be filled and then finished.
 func newList(tenant string) *List {
-	return &List{Tenant: tenant, present: make(map[block.ID]*block.Meta), retired: make(map[block.ID]Retired)}
+	return &List{Tenant: tenant, present: make(map[block.ID]*block.Meta), retired: make(map[block.ID]Retired), kin: &lineage{}}
 }
 
 // finish makes Live, Retired and what queries need out of present and retired, and puts all in order.

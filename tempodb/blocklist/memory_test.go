@@ -26,6 +26,7 @@ type memory struct {
 	objects map[string][]byte
 	counts  map[string]int // requests by kind: get, list, put, delete, size
 	names   []string       // of gets
+	changes int            // how often it was written to
 	// before is called before each request, without the lock held; its error is the request's.
 	before func(kind, name string) error
 }
@@ -152,6 +153,7 @@ func (b *memory) Delete(ctx context.Context, name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.objects, name)
+	b.changes++
 	return nil
 }
 
@@ -188,6 +190,7 @@ func (w *memoryWriter) Commit() error {
 	w.bucket.mu.Lock()
 	defer w.bucket.mu.Unlock()
 	w.bucket.objects[w.name] = w.buf.Bytes()
+	w.bucket.changes++
 	return nil
 }
 
@@ -197,6 +200,7 @@ func (w *memoryWriter) Abort() { w.done = true }
 func (b *memory) set(name string, content []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.changes++
 	if content == nil {
 		delete(b.objects, name)
 		return

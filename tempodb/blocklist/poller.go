@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ import (
 type Options struct {
 	// Owner is asked with each poll whether this process writes the index. Nil is never.
 	Owner func() bool
+	// Lists has every poll list, as an owner's does, and look at every folder without meta.json: for who is not to miss what was just
+	// written. It writes no index.
+	Lists bool
 	// Writer names this process in the index, for a person to read.
 	Writer string
 	// Interval is the time between polls of Run, give or take a tenth; 30 s if zero.
@@ -48,9 +52,8 @@ type Poller struct {
 	list  atomic.Pointer[List]
 	stats stats
 
-	mu    sync.Mutex // of what other methods give a poll
-	added []*block.Meta
-	drop  map[block.ID]bool
+	mu    sync.Mutex    // of added
+	added []*block.Meta // what Add gives a poll
 
 	poll sync.Mutex // one at a time; of all below
 	// seen is the header of the index object that was last read or written; nil before. since is when it was first seen.
@@ -91,7 +94,7 @@ func NewPoller(bucket backend.Bucket, tenant string, o Options) (*Poller, error)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	p := &Poller{bucket: bucket, tenant: tenant, options: o, drop: make(map[block.ID]bool)}
+	p := &Poller{bucket: bucket, tenant: tenant, options: o}
 	p.list.Store(newList(tenant).finish())
 	return p, nil
 }
@@ -120,17 +123,6 @@ func (p *Poller) Add(metas ...*block.Meta) (*List, Diff) {
 	return list, before.diff(list)
 }
 
-// Drop retires blocks with the next poll, for retention. It is for the owner: others learn it from the index. If the owner dies and the
-// index is lost it is forgotten: then retention finds them again. Who lists without an index may see a
-// dropped block until all of it is deleted.
-func (p *Poller) Drop(ids ...block.ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, id := range ids {
-		p.drop[id] = true
-	}
-}
-
 // Poll finds out which blocks there are, and returns them and what has changed since the last poll or Add. With an error too the list is good: it is
 // the one before, or, if only the index can't be written or a block not be found, the new one.
 func (p *Poller) Poll(ctx context.Context) (*List, Diff, error) {
@@ -148,7 +140,7 @@ func (p *Poller) Poll(ctx context.Context) (*List, Diff, error) {
 func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 	owner := p.options.Owner()
 	p.mu.Lock()
-	s := situation{tenant: p.tenant, prev: p.list.Load(), now: p.options.Now()}
+	s := situation{tenant: p.tenant, prev: p.list.Load(), eager: p.options.Lists, now: p.options.Now()}
 	given := len(p.added) // what is added from here on may be missed
 	p.mu.Unlock()
 
@@ -156,20 +148,21 @@ func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 	if err != nil {
 		return s.prev, Diff{}, err
 	}
-	if !owner && found.believed && found.index == nil {
+	lists := owner || p.options.Lists
+	if !lists && found.believed && found.index == nil {
 		p.remember(found)
 		return s.prev, Diff{}, nil
 	}
 	s.index = found.index
-	s.listing = owner || !found.believed
+	s.listing = lists || !found.believed
 	if !s.listing && len(s.wanted()) > maxVanished {
 		s.listing = true
 	}
 	if s.listing {
-		if !owner {
+		if !lists {
 			p.stats.fallbacks.Add(1)
 		}
-		if s.listed, err = p.listFolders(ctx); err != nil {
+		if s.listed, s.marks, err = p.listFolders(ctx); err != nil {
 			return s.prev, Diff{}, err
 		}
 	}
@@ -181,16 +174,24 @@ func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 	if s.listing && someNewlyMissing(read, s.prev, recent) {
 		// A block that was listed is not there. If that is because it was deleted meanwhile, its parents were deleted
 		// before, and what was read of them is old.
-		again, err := p.listFolders(ctx)
+		again, marks, err := p.listFolders(ctx)
 		if err != nil {
 			return s.prev, Diff{}, err
 		}
+		maps.Copy(s.marks, marks)
 		s.listed = slices.DeleteFunc(s.listed, func(id block.ID) bool {
 			_, there := slices.BinarySearch(again, id)
 			return !there
 		})
 	}
-	list, diff := p.apply(&s, read, given, owner)
+	if len(s.prev.Retired) > 0 {
+		again, err := p.readMetas(ctx, s.returning(s.next(read)))
+		if err != nil {
+			return s.prev, Diff{}, err
+		}
+		maps.Copy(read, again)
+	}
+	list, diff := p.apply(&s, read, given)
 	if err := unsure(&s, read); err != nil {
 		return list, diff, err // the next poll takes this index for new once more
 	}
@@ -228,34 +229,34 @@ func unsure(s *situation, read map[block.ID]reading) error {
 }
 
 // apply makes the next list, with what other methods have given meanwhile.
-func (p *Poller) apply(s *situation, read map[block.ID]reading, given int, owner bool) (*List, Diff) {
+func (p *Poller) apply(s *situation, read map[block.ID]reading, given int) (*List, Diff) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.list.Load()
 	s.added, p.added = p.added[given:], nil
-	if owner {
-		s.drop, p.drop = p.drop, make(map[block.ID]bool)
-	}
 	list := s.next(read)
 	p.list.Store(list)
 	return list, before.diff(list)
 }
 
-// listFolders returns the IDs that have a folder, ascending.
-func (p *Poller) listFolders(ctx context.Context) ([]block.ID, error) {
+// listFolders returns the IDs that have a folder, ascending, and when blocks were dropped.
+func (p *Poller) listFolders(ctx context.Context) ([]block.ID, map[block.ID]time.Time, error) {
 	p.stats.listings.Add(1)
 	ids := []block.ID{}
+	marks := make(map[block.ID]time.Time)
 	err := p.bucket.List(ctx, p.tenant, func(name string) error {
 		folder, ok := strings.CutSuffix(name, "/")
 		if id, err := block.ParseID(folder); ok && err == nil {
 			ids = append(ids, id)
+		} else if id, at, ok := parseMark(name); ok {
+			marks[id] = at // of several, the last
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
+		return nil, nil, fmt.Errorf("list: %w", err)
 	}
-	return ids, nil
+	return ids, marks, nil
 }
 
 // readMetas reads metas, the first ones first. The error is that of a context which is done.

@@ -27,10 +27,10 @@ type ReapOptions struct {
 
 // Reap deletes the blocks of a list that have been retired for long enough, parents before their children, and garbage. It
 // returns what it has deleted, also with an error; what failed, it tries again the next time. The list must be one
-// that its poller has listed, which an owner's is.
+// that its poller has listed, which an owner's is, and no older than a poll: what was dropped since may have made blocks void.
 //
-// A superseded block is deleted only after the meta of a block that supersedes it has been read again. Reap may
-// be called by two processes at once, and with an old list: what it would delete too much is gone already.
+// A superseded block is deleted only after the meta of a block that supersedes it has been read again, a void one after those of the
+// blocks that serve in its place. Reap may be called by two processes at once: what it would delete too much is gone already.
 func Reap(ctx context.Context, bucket backend.Bucket, list *List, o ReapOptions) (deleted []block.ID, err error) {
 	if list.listed == nil {
 		return nil, fmt.Errorf("delete blocks of tenant %s: the list was read from an index; only who lists may delete", list.Tenant)
@@ -49,16 +49,24 @@ func Reap(ctx context.Context, bucket backend.Bucket, list *List, o ReapOptions)
 			}
 		}
 	}
+	inParallel(o.Concurrency, uselessMarks(list, o), func(id block.ID) {
+		name := list.Tenant + "/" + markName(id, list.marks[id])
+		if err := bucket.Delete(ctx, name); err != nil {
+			r.fail(fmt.Errorf("object %s: %w", name, err))
+		}
+	})
 	return deleted, errors.Join(r.errs...)
 }
 
 // reapStep is the deletion of one block.
 type reapStep struct {
 	id   block.ID
+	meta *block.Meta // if there is one
 	kind reapKind
-	// after are the blocks that must be gone before: those of its parents that are there.
+	// after are the blocks that must be gone before: those that it keeps from serving.
 	after []block.ID
-	// witnesses are the blocks that supersede it, one of which must still be there.
+	// witnesses are the blocks of which one must still be there, of a superseded one: those that supersede it. Of a void one
+	// they are those that serve in its place, and all must be there.
 	witnesses []block.ID
 }
 
@@ -69,6 +77,7 @@ const (
 	reapDropped
 	reapRest      // what is left of a block whose deletion did not come to its end
 	reapAbandoned // garbage of a writer
+	reapVoid
 )
 
 // reapSteps returns what is to be deleted, in waves: all of one may be deleted at once when the wave before is gone.
@@ -78,32 +87,34 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 		if o.Now.Sub(r.Since) < o.Grace || r.Cause == Orphaned {
 			continue
 		}
-		s := &reapStep{id: r.Meta.ID, kind: reapDropped}
-		if r.Cause == Superseded {
+		s := &reapStep{id: r.Meta.ID, meta: r.Meta, kind: reapDropped}
+		switch r.Cause {
+		case Superseded:
 			s.kind = reapSuperseded
-			for _, child := range l.parents[s.id] {
-				s.witnesses = append(s.witnesses, child.ID)
+			for _, heir := range l.kin.heirs[s.id] {
+				s.witnesses = append(s.witnesses, heir.ID)
 			}
-			slices.Sort(s.witnesses)
+		case Void:
+			s.kind = reapVoid
+			for _, id := range r.Meta.Parents {
+				if !l.kin.dropped[id] && !l.kin.void[id] {
+					s.witnesses = append(s.witnesses, id)
+				}
+			}
 		}
+		slices.Sort(s.witnesses)
 		steps[s.id] = s
 	}
 	for _, u := range l.Unfinished {
-		if len(l.parents[u.ID]) > 0 {
+		if _, dropped := l.marks[u.ID]; dropped || len(l.kin.heirs[u.ID]) > 0 {
 			// It was whole once. If it still has no meta.json its deletion has begun, which is after its own parents'.
 			steps[u.ID] = &reapStep{id: u.ID, kind: reapRest}
-		} else if u.ID.Time().Before(o.Now.Add(-o.Abandoned)) {
+		} else if abandoned(u.ID, o) {
 			steps[u.ID] = &reapStep{id: u.ID, kind: reapAbandoned}
 		}
 	}
-	there := make(map[block.ID]bool)
-	for _, d := range l.Damaged {
-		there[d.ID] = true
-	}
-	for _, u := range l.Unfinished {
-		there[u.ID] = true
-	}
-	// A block's wave is the one after those of its parents. Unless all of these can be deleted, nor can it.
+	before := l.goneBefore()
+	// A block's wave is the one after those of the blocks that go before. Unless all of these can be deleted, nor can it.
 	const never, looking = -1, -2
 	waveOf := make(map[block.ID]int)
 	var wave func(id block.ID) int
@@ -117,20 +128,15 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 		}
 		waveOf[id] = looking
 		w := 0
-		if m := l.present[id]; m != nil {
-			for _, parent := range m.Parents {
-				if parent == id || l.present[parent] == nil && !there[parent] {
-					continue
-				}
-				pw := wave(parent)
-				if pw < 0 {
-					w = never
-					break
-				}
-				w = max(w, pw+1)
-				s.after = append(s.after, parent)
+		for _, first := range before[id] {
+			fw := wave(first)
+			if fw < 0 {
+				w = never
+				break
 			}
+			w = max(w, fw+1)
 		}
+		s.after = before[id]
 		waveOf[id] = w
 		return w
 	}
@@ -151,6 +157,38 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 	return waves
 }
 
+// abandoned reports whether a folder without meta.json is so old that nobody writes it any more.
+func abandoned(id block.ID, o ReapOptions) bool { return id.Time().Before(o.Now.Add(-o.Abandoned)) }
+
+// goneBefore returns of each block those that must be deleted before it, since they would serve again without it: what it
+// supersedes; what is void for being made of it, or beside which it has to serve; and what counts as dropped because it is.
+func (l *List) goneBefore() map[block.ID][]block.ID {
+	before := make(map[block.ID][]block.ID)
+	for id, heirs := range l.kin.heirs {
+		for _, heir := range heirs {
+			before[heir.ID] = append(before[heir.ID], id)
+		}
+	}
+	for id, r := range l.retired {
+		if via, ok := l.kin.via[id]; ok {
+			before[via] = append(before[via], id)
+		}
+		if r.Cause == Void {
+			for _, parent := range r.Meta.Parents {
+				before[parent] = append(before[parent], id)
+				for via, ok := l.kin.via[parent]; ok; via, ok = l.kin.via[via] {
+					before[via] = append(before[via], id)
+				}
+			}
+		}
+	}
+	for id, ids := range before {
+		slices.Sort(ids)
+		before[id] = slices.Compact(ids)
+	}
+	return before
+}
+
 // maxReapErrors is how many errors of one Reap are told: the others will be the same.
 const maxReapErrors = 8
 
@@ -167,9 +205,17 @@ type reaper struct {
 func (r *reaper) do(ctx context.Context, s reapStep) {
 	done, err := r.delete(ctx, s)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.gone[s.id] = done
-	if err != nil && len(r.errs) < maxReapErrors {
+	r.mu.Unlock()
+	if err != nil {
+		r.fail(err)
+	}
+}
+
+func (r *reaper) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.errs) < maxReapErrors {
 		r.errs = append(r.errs, err)
 	}
 }
@@ -191,6 +237,12 @@ func (r *reaper) delete(ctx context.Context, s reapStep) (done bool, err error) 
 		if there, err := r.witness(ctx, s); !there {
 			return false, err
 		}
+	case reapVoid:
+		for _, id := range s.witnesses {
+			if _, err := r.meta(ctx, id); err != nil {
+				return false, fmt.Errorf("void block %s of tenant %s is kept: block %s, which is to serve in its place, can't be read: %w", s.id, r.tenant, id, err)
+			}
+		}
 	case reapRest, reapAbandoned:
 		// Since the list was made it may have been finished, and then it may have parents.
 		_, err := block.ReadMeta(ctx, r.bucket, r.tenant, s.id)
@@ -204,11 +256,11 @@ func (r *reaper) delete(ctx context.Context, s reapStep) (done bool, err error) 
 	return true, nil
 }
 
-// witness makes sure that a block which has the step's among its parents is there now.
+// witness makes sure that a block which stands for the step's is there now.
 func (r *reaper) witness(ctx context.Context, s reapStep) (there bool, err error) {
 	for _, id := range s.witnesses {
 		m, e := r.meta(ctx, id)
-		if e == nil && slices.Contains(m.Parents, s.id) {
+		if e == nil && standsFor(m, s.meta) {
 			return true, nil
 		}
 		err = e

@@ -29,10 +29,15 @@ type situation struct {
 	// says index, or prev if that is nil too.
 	listing bool
 	listed  []block.ID
-	// added are blocks that this process has written meanwhile, drop those that are to be retired.
+	// marks are when blocks were dropped, as found by that listing.
+	marks map[block.ID]time.Time
+	// eager has folders without meta.json be looked at whenever there is a listing.
+	eager bool
+	// added are blocks that this process has written meanwhile.
 	added []*block.Meta
-	drop  map[block.ID]bool
 	now   time.Time
+
+	past *lineage // of all that was known and is: see becameVoid
 }
 
 // reading is what came of reading a meta.json.
@@ -83,20 +88,36 @@ func (s *situation) known(id block.ID) *block.Meta {
 	return nil
 }
 
+// returning returns the blocks that a listing, of which next is what it comes to, makes serve again. Their deletion may have begun: then
+// their folder is there, but their meta.json, which was read long ago, is not.
+func (s *situation) returning(next *List) (ids []block.ID) {
+	if !s.listing {
+		return nil // the owner has looked
+	}
+	for _, r := range s.prev.Retired {
+		if next.IsLive(r.Meta.ID) {
+			ids = append(ids, r.Meta.ID)
+		}
+	}
+	return ids
+}
+
 func (s *situation) retries() map[block.ID]time.Time {
 	retry := make(map[block.ID]time.Time)
 	for _, d := range s.prev.Damaged {
 		retry[d.ID] = d.Retry
 	}
-	for _, u := range s.prev.Unfinished {
-		retry[u.ID] = u.Retry
+	if !s.eager {
+		for _, u := range s.prev.Unfinished {
+			retry[u.ID] = u.Retry
+		}
 	}
 	return retry
 }
 
 // unchanged reports whether the next list is the one before, without the work of making it.
 func (s *situation) unchanged(read map[block.ID]reading) bool {
-	if !s.listing || s.prev.listed == nil || s.index != nil || len(read)+len(s.added)+len(s.drop) > 0 || !slices.Equal(s.listed, s.prev.listed) {
+	if !s.listing || s.prev.listed == nil || s.index != nil || len(read)+len(s.added) > 0 || !slices.Equal(s.listed, s.prev.listed) || !maps.Equal(s.marks, s.prev.marks) {
 		return false
 	}
 	return !slices.ContainsFunc(s.prev.Retired, func(r Retired) bool { return r.Cause == Orphaned })
@@ -107,15 +128,16 @@ func (s *situation) next(read map[block.ID]reading) *List {
 	if s.unchanged(read) {
 		return s.prev
 	}
+	s.past = nil
 	l := newList(s.tenant)
 	switch {
 	case s.listing:
-		l.listed = s.listed
+		l.listed, l.marks = s.listed, s.marks
 		s.fromListing(l, read)
 	case s.index != nil:
 		s.fromIndex(l, read)
 	default:
-		l.listed, l.Damaged, l.Unfinished = s.prev.listed, slices.Clone(s.prev.Damaged), slices.Clone(s.prev.Unfinished)
+		l.listed, l.marks, l.Damaged, l.Unfinished = s.prev.listed, s.prev.marks, slices.Clone(s.prev.Damaged), slices.Clone(s.prev.Unfinished)
 		maps.Copy(l.present, s.prev.present)
 	}
 	for _, m := range s.added {
@@ -139,12 +161,12 @@ func (s *situation) fromListing(l *List, read map[block.ID]reading) {
 	}
 	retry := s.retries()
 	for _, id := range s.listed {
-		if m := s.known(id); m != nil {
+		before, wasDamaged := damaged[id]
+		r, wasRead := read[id]
+		if m := s.known(id); m != nil && !r.missing() {
 			l.present[id] = m
 			continue
 		}
-		before, wasDamaged := damaged[id]
-		r, wasRead := read[id]
 		switch {
 		case !wasRead && wasDamaged:
 			l.Damaged = append(l.Damaged, before)
@@ -185,7 +207,6 @@ func (s *situation) fromIndex(l *List, read map[block.ID]reading) {
 
 // retire decides which of the blocks that are there answer no more.
 func (s *situation) retire(l *List) {
-	l.parents = make(map[block.ID][]*block.Meta)
 	others := make(map[block.ID]bool)
 	for _, d := range l.Damaged {
 		others[d.ID] = true
@@ -193,27 +214,28 @@ func (s *situation) retire(l *List) {
 	for _, u := range l.Unfinished {
 		others[u.ID] = true
 	}
-	for _, m := range l.present {
-		for _, parent := range m.Parents {
-			// Most parents are long gone.
-			if parent != m.ID && (l.present[parent] != nil || others[parent]) {
-				l.parents[parent] = append(l.parents[parent], m)
-			}
-		}
-	}
+	dropped, void := s.knownDropped(l)
+	l.kin = newLineage(l.present, others, dropped, void)
 	for i := range l.Damaged {
-		l.Damaged[i].Superseded = len(l.parents[l.Damaged[i].ID]) > 0
+		l.Damaged[i].Superseded = len(l.kin.heirs[l.Damaged[i].ID]) > 0
 	}
 	for id, m := range l.present {
 		before, was := s.before(id)
 		r := Retired{Meta: m, Since: s.now}
 		switch {
-		case len(l.parents[id]) > 0:
+		case len(l.kin.heirs[id]) > 0:
 			r.Cause = Superseded
-		case was && before.Cause == Dropped, s.drop[id]:
+		case dropped[id]:
 			r.Cause = Dropped
-		case was && s.listing && before.Cause == Orphaned:
-			continue // two listings agree
+			if at, marked := l.marks[id]; marked && !was {
+				r.Since = at
+			}
+		case l.kin.void[id]:
+			r.Cause = Void
+		case l.kin.bared[id], before.Cause == Void:
+			continue // what it was given up for is not what it seemed: it is needed now
+		case was && s.listing && (before.Cause == Orphaned || s.becameVoid(l, id)):
+			continue // two listings agree, or it is known why the child was deleted
 		case was:
 			// The child may have been deleted while this listing was made, after the parent, which is then no more
 			// there. Otherwise the next listing finds the parent again.
@@ -226,6 +248,41 @@ func (s *situation) retire(l *List) {
 		}
 		l.retired[id] = r
 	}
+}
+
+// becameVoid reports whether all that superseded a block has become void since, and is deleted already.
+func (s *situation) becameVoid(l *List, id block.ID) bool {
+	if s.past == nil {
+		all := maps.Clone(s.prev.present)
+		maps.Copy(all, l.present)
+		dropped, void := s.knownDropped(l)
+		s.past = newLineage(all, nil, dropped, void)
+	}
+	return s.past.bared[id] && len(s.past.heirs[id]) == 0
+}
+
+// knownDropped returns the blocks that are known to be dropped, and those that are known to be void without a look at what they are made of. Who
+// lists has the marks; who does not takes the owner's word.
+func (s *situation) knownDropped(l *List) (dropped, void map[block.ID]bool) {
+	dropped, void = make(map[block.ID]bool), make(map[block.ID]bool)
+	if s.listing {
+		for id := range s.marks {
+			dropped[id] = true
+		}
+		return dropped, void
+	}
+	for id := range l.present {
+		switch before, _ := s.before(id); before.Cause {
+		case Dropped:
+			dropped[id] = true
+		case Void:
+			void[id] = true
+		}
+	}
+	for id := range l.marks { // of blocks that are gone
+		dropped[id] = true
+	}
+	return dropped, void
 }
 
 // before returns how a block was retired, as far as was known.
@@ -245,6 +302,9 @@ func (s *situation) before(id block.ID) (Retired, bool) {
 	}
 	if theirs.Since.Before(ours.Since) {
 		ours.Since = theirs.Since
+	}
+	if !s.listing {
+		ours.Cause = theirs.Cause // the owner has the marks
 	}
 	return ours, true
 }

@@ -1,8 +1,10 @@
 package blocklist
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -16,26 +18,29 @@ import (
 )
 
 // The scripts in testdata/scripts play one process that keeps a list. Blocks are numbers; block n was begun n seconds after 03:00:00. The store
-// is made of lines "5 parents=(1,2)", "6 unfinished", "7 damaged". The commands:
+// is made of lines "5 parents=(1,2)", "6 unfinished", "7 damaged", "8 saved=5" for what was salvaged of 5,
+// "9 merged=(1,2)" for a block that says it has what all have that are merged of the same. The commands:
 //
-//	store            what lies in the store from now on
-//	list at=T [drop=(…)]          a poll that lists: what it reads, and the list after it
+//	store            what lies in the store from now on, but for the marks of dropped blocks
+//	list at=T [drop=(…)]          a poll that lists, after blocks were dropped: what it reads, and the list after it
 //	index at=T seq=N              another process lists all this, and what it would write is kept
 //	poll at=T                     a poll that believes that index
 //	poll at=T listing             a poll that knows that index, but lists
 //	add at=T                      this process writes the blocks in the input
 //	forget                        the process begins anew
-//	reap at=T grace=D             what would be deleted of the list
+//	unmark                        no block is marked as dropped any more
+//	reap at=T grace=D [abandoned=D] what would be deleted of the list
 //	overlapping from=N to=N       which blocks may hold rows of then
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
-		s := script{list: newList(tenant).finish()}
+		s := script{list: newList(tenant).finish(), marks: make(map[block.ID]time.Time)}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.do(t, d) })
 	})
 }
 
 type script struct {
 	store []scriptBlock
+	marks map[block.ID]time.Time
 	list  *List
 	index *Index
 }
@@ -46,6 +51,7 @@ type scriptBlock struct {
 }
 
 func parseScriptBlocks(t *testing.T, input string) (blocks []scriptBlock) {
+	levels := make(map[block.ID]int)
 	for line := range strings.SplitSeq(strings.TrimSpace(input), "\n") {
 		fields := strings.Fields(line)
 		if len(fields) == 0 {
@@ -53,15 +59,24 @@ func parseScriptBlocks(t *testing.T, input string) (blocks []scriptBlock) {
 		}
 		b := scriptBlock{meta: metaOf(number(t, fields[0]))}
 		for _, f := range fields[1:] {
-			list, ok := strings.CutPrefix(f, "parents=")
+			what, list, ok := strings.Cut(f, "=")
 			if !ok {
 				b.state = f
 				continue
 			}
 			for p := range strings.SplitSeq(strings.Trim(list, "()"), ",") {
-				b.meta.Parents = append(b.meta.Parents, idOf(number(t, p)))
+				id := idOf(number(t, p))
+				b.meta.Parents = append(b.meta.Parents, id)
+				b.meta.Level = max(b.meta.Level, levels[id])
+			}
+			if what != "saved" {
+				b.meta.Level++
+			}
+			if what == "merged" {
+				b.meta.MinStart, b.meta.MaxStart, b.meta.MaxEnd = 1, 2, 3
 			}
 		}
+		levels[b.meta.ID] = b.meta.Level
 		blocks = append(blocks, b)
 	}
 	return blocks
@@ -124,7 +139,12 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 		if x.listing || x.index != nil {
 			wanted = x.wanted()
 		}
-		next := x.next(s.read(wanted))
+		read := s.read(wanted)
+		if again := x.returning(x.next(read)); len(again) > 0 {
+			maps.Copy(read, s.read(again))
+			wanted = append(wanted, again...)
+		}
+		next := x.next(read)
 		return next, "read:" + numbers(wanted) + "\n"
 	}
 	switch d.Cmd {
@@ -134,8 +154,11 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 	case "forget":
 		s.list = newList(tenant).finish()
 		return ""
+	case "unmark":
+		clear(s.marks)
+		return ""
 	case "list", "poll", "add":
-		x := situation{listing: d.Cmd == "list" || d.HasArg("listing"), drop: make(map[block.ID]bool)}
+		x := situation{listing: d.Cmd == "list" || d.HasArg("listing")}
 		switch d.Cmd {
 		case "poll":
 			x.index = s.index
@@ -144,22 +167,22 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 				x.added = append(x.added, b.meta)
 			}
 		}
-		if x.listing {
-			x.listed = s.folders()
-		}
 		for _, a := range d.CmdArgs {
 			if a.Key == "drop" {
 				for _, v := range a.Vals {
-					x.drop[idOf(number(t, v))] = true
+					s.marks[idOf(number(t, v))] = now()
 				}
 			}
+		}
+		if x.listing {
+			x.listed, x.marks = s.folders(), maps.Clone(s.marks)
 		}
 		before := s.list
 		next, read := step(x, before)
 		s.list = next
 		return read + describeList(next, now()) + describeDiff(before.diff(next))
 	case "index":
-		list, _ := step(situation{listing: true, listed: s.folders()}, newList(tenant).finish())
+		list, _ := step(situation{listing: true, listed: s.folders(), marks: maps.Clone(s.marks)}, newList(tenant).finish())
 		content, err := AppendIndex(nil, list, Header{Seq: uint64(number(t, value("seq"))), Listed: now(), Writer: "another"})
 		if err != nil {
 			t.Fatal(err)
@@ -169,16 +192,22 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 		}
 		return describeList(list, now())
 	case "reap":
-		grace, err := time.ParseDuration(value("grace"))
-		if err != nil {
-			t.Fatal(err)
+		duration := func(key, unless string) time.Duration {
+			d, err := time.ParseDuration(cmp.Or(value(key), unless))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
 		}
+		o := ReapOptions{Now: now(), Grace: duration("grace", ""), Abandoned: duration("abandoned", "24h")}
 		var out strings.Builder
-		for i, wave := range reapSteps(s.list, ReapOptions{Now: now(), Grace: grace, Abandoned: 24 * time.Hour}) {
+		for i, wave := range reapSteps(s.list, o) {
 			for _, step := range wave {
-				kind := [...]string{"", "superseded", "dropped", "the rest", "abandoned"}[step.kind]
+				kind := [...]string{"", "superseded", "dropped", "the rest", "abandoned", "void"}[step.kind]
 				fmt.Fprintf(&out, "%d:%s %s", i+1, numbers([]block.ID{step.id}), kind)
-				if len(step.witnesses) > 0 {
+				if step.kind == reapVoid {
+					fmt.Fprintf(&out, ", if there are%s", numbers(step.witnesses))
+				} else if len(step.witnesses) > 0 {
 					fmt.Fprintf(&out, ", if there is one of%s", numbers(step.witnesses))
 				}
 				if len(step.after) > 0 {
@@ -186,6 +215,9 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 				}
 				out.WriteString("\n")
 			}
+		}
+		for _, id := range uselessMarks(s.list, o) {
+			fmt.Fprintf(&out, "mark of%s\n", numbers([]block.ID{id}))
 		}
 		if out.Len() == 0 {
 			return "nothing\n"
