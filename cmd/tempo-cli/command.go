@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/blocks"
+	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
@@ -56,7 +57,7 @@ Exit codes:
   2  called the wrong way
   3  damage was found, or the answer is not whole: what there is was printed
   4  there is no such trace, block, service or tenant`,
-		Version:       versionText(),
+		Version:       version.Text(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArguments,

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/version"
 )
 
 // usageError is a call that makes no sense, told to who made it with exit code 2.
@@ -26,7 +27,7 @@ func command(byJaeger bool) *cobra.Command {
 		Use:           "tempo-plugin",
 		Short:         "Storage for Jaeger on a local directory",
 		Long:          help(),
-		Version:       versionText(),
+		Version:       version.Text(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {

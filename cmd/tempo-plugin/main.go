@@ -4,15 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
-
-// version is set by the linker: -ldflags "-X main.version=v1.2.3".
-var version = "dev"
 
 func main() { os.Exit(run()) }
 
@@ -50,28 +46,4 @@ func report(err error) {
 // startedByJaeger reports whether the environment has the cookie by which go-plugin's hosts mark plugins.
 func startedByJaeger() bool {
 	return os.Getenv(plugin.Handshake.MagicCookieKey) == plugin.Handshake.MagicCookieValue
-}
-
-// versionText names the version, and the commit where the build knows it.
-func versionText() string {
-	text := version
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return text
-	}
-	var revision, modified string
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = ", modified"
-			}
-		}
-	}
-	if revision != "" {
-		text += " (commit " + revision + modified + ")"
-	}
-	return text + " " + info.GoVersion
 }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "tempo-plugin")
-	if out, err := exec.Command("go", "build", "-o", binary, "-ldflags", "-X main.version=v0.0.0-test", ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, "-ldflags", "-X github.com/jaeger-tempo/tempo/internal/version.version=v0.0.0-test", ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %s\n%s", err, out)
 		os.Exit(1)
 	}

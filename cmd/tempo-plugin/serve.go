@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
 
@@ -45,7 +46,7 @@ func serve(file string) error {
 		return err
 	}
 	a.store.Store(s)
-	log.Info("store is open", "path", cfg.Storage.Path, "version", versionText(), "took", time.Since(began).Round(time.Millisecond))
+	log.Info("store is open", "path", cfg.Storage.Path, "version", version.Text(), "took", time.Since(began).Round(time.Millisecond))
 
 	plugin.ServePlugin(ctx, s.services, hlog)
 	err = s.db.Close() // calls in flight get an error, and are not acknowledged

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/version"
 )
 
 // tenantStatus is a line of the status page.
@@ -42,7 +43,7 @@ func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
 	var effective strings.Builder
 	_ = config.Print(&effective, a.config) // into memory
 	page := statusPage{
-		Version: versionText(),
+		Version: version.Text(),
 		Uptime:  time.Since(a.started).Round(time.Second).String(),
 		Path:    path,
 		Config:  effective.String(),

@@ -1,9 +1,6 @@
 package jaegerv1
 
-import (
-	"github.com/jaegertracing/jaeger/model"
-	"google.golang.org/protobuf/encoding/protowire"
-)
+import "github.com/jaegertracing/jaeger/model"
 
 // decodeOTLP makes the lists of a span that was born as OTLP, by the conventions of OpenTelemetry's
 // Jaeger exporters: https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/jaeger/.
@@ -12,36 +9,12 @@ func (d *spanDecoder) decodeOTLP() error {
 	tags := tagList{tags: make([]model.KeyValue, 0, d.attributes+d.derivedTags()), origin: fromOTLP}
 	tags.addText(tagScopeName, d.scope.name)
 	tags.addText(tagScopeVersion, d.scope.version)
-	span.Logs = make([]model.Log, 0, d.events)
 	span.References = make([]model.SpanRef, 0, d.links+1)
 	if d.parent != 0 {
 		span.References = append(span.References, model.NewChildOfRef(span.TraceID, d.parent))
 	}
-
-	c := walk(d.message)
-	for c.next() {
-		switch {
-		case c.is(spanAttributes, protowire.BytesType):
-			key, v, err := readAttribute(c.body)
-			if err != nil {
-				return err
-			}
-			if err := tags.add(key, v); err != nil {
-				return err
-			}
-		case c.is(spanEvents, protowire.BytesType):
-			log, err := readEvent(c.body, fromOTLP)
-			if err != nil {
-				return err
-			}
-			span.Logs = append(span.Logs, log)
-		case c.is(spanLinks, protowire.BytesType):
-			ref, err := readLink(c.body)
-			if err != nil {
-				return err
-			}
-			d.addLink(ref)
-		}
+	if err := d.readLists(&tags); err != nil {
+		return err
 	}
 	tags.addText(tagKind, kindText(d.kind))
 	switch d.status {
@@ -54,7 +27,7 @@ func (d *spanDecoder) decodeOTLP() error {
 	tags.addText(tagStatusMessage, d.statusMessage)
 	tags.addText(tagTraceState, d.traceState)
 
-	span.Tags, span.Logs = orNil(tags.tags), orNil(span.Logs)
+	span.Tags = orNil(tags.tags)
 	span.References = orNil(span.References)
 	return nil
 }

@@ -109,9 +109,19 @@ func (d *spanDecoder) setTimes() {
 func (d *spanDecoder) decodeModel() error {
 	span := d.span
 	tags := tagList{tags: make([]model.KeyValue, 0, d.attributes), origin: fromModel}
-	span.Logs = make([]model.Log, 0, d.events)
 	span.References = make([]model.SpanRef, 0, d.links+1)
+	if err := d.readLists(&tags); err != nil {
+		return err
+	}
+	span.Tags = orNil(tags.tags)
+	d.prependParent()
+	return nil
+}
 
+// readLists adds the span's attributes to tags, its events to its logs and its links to its references.
+func (d *spanDecoder) readLists(tags *tagList) error {
+	span, from := d.span, tags.origin
+	span.Logs = make([]model.Log, 0, d.events)
 	c := walk(d.message)
 	for c.next() {
 		switch {
@@ -120,14 +130,14 @@ func (d *spanDecoder) decodeModel() error {
 			if err != nil {
 				return err
 			}
-			if strings.HasPrefix(key, reserved) && d.setExtra(key, v) {
+			if from == fromModel && strings.HasPrefix(key, reserved) && d.setExtra(key, v) {
 				continue
 			}
 			if err := tags.add(key, v); err != nil {
 				return err
 			}
 		case c.is(spanEvents, protowire.BytesType):
-			log, err := readEvent(c.body, fromModel)
+			log, err := readEvent(c.body, from)
 			if err != nil {
 				return err
 			}
@@ -137,11 +147,14 @@ func (d *spanDecoder) decodeModel() error {
 			if err != nil {
 				return err
 			}
-			span.References = append(span.References, ref)
+			if from == fromOTLP {
+				d.addLink(ref)
+			} else {
+				span.References = append(span.References, ref)
+			}
 		}
 	}
-	span.Tags, span.Logs = orNil(tags.tags), orNil(span.Logs)
-	d.prependParent()
+	span.Logs = orNil(span.Logs)
 	return nil
 }
 

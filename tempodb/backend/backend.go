@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -47,6 +48,33 @@ type ObjectWriter interface {
 	Commit() error
 	// Abort leaves no object behind. After Commit it does nothing.
 	Abort()
+}
+
+// The two functions that follow are for implementations of List.
+
+// FolderPrefix returns what the names in dir begin with, in a store of which all names begin with prefix.
+func FolderPrefix(prefix, dir string) (string, error) {
+	if dir = strings.TrimSuffix(dir, "/"); dir == "" {
+		return prefix, nil
+	}
+	if err := CheckName(dir); err != nil {
+		return "", err
+	}
+	return prefix + dir + "/", nil
+}
+
+// EachName sorts names and calls fn with each, until fn returns an error or ctx is done, whose error it returns.
+func EachName(ctx context.Context, names []string, fn func(name string) error) error {
+	slices.Sort(names)
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CheckName returns an error that wraps ErrName unless name is good for an object in every store: valid

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -150,31 +149,20 @@ func (b *Bucket) List(ctx context.Context, dir string, fn func(name string) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	prefix := b.prefix
-	if dir = strings.TrimSuffix(dir, "/"); dir != "" {
-		if err := backend.CheckName(dir); err != nil {
-			return err
-		}
-		prefix += dir + "/"
+	prefix, err := backend.FolderPrefix(b.prefix, dir)
+	if err != nil {
+		return err
 	}
 	var refused error // by fn
-	err := b.pages(ctx, &storage.Query{Prefix: prefix, Delimiter: "/"}, 1000, func(page []*storage.ObjectAttrs) error {
+	err = b.pages(ctx, &storage.Query{Prefix: prefix, Delimiter: "/"}, 1000, func(page []*storage.ObjectAttrs) error {
 		names := make([]string, 0, len(page))
 		for _, o := range page {
 			if name := strings.TrimPrefix(o.Prefix+o.Name, prefix); name != "" { // the folder itself, as consoles create it
 				names = append(names, name)
 			}
 		}
-		slices.Sort(names) // objects come before folders in a page
-		for _, name := range names {
-			if refused = ctx.Err(); refused == nil {
-				refused = fn(name)
-			}
-			if refused != nil {
-				return refused
-			}
-		}
-		return nil
+		refused = backend.EachName(ctx, names, fn) // sorted: objects come before folders in a page
+		return refused
 	})
 	if refused != nil {
 		return refused

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -170,16 +169,7 @@ func (b *Bucket) List(ctx context.Context, dir string, fn func(name string) erro
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names) // again: the slash of a folder counts
-	for _, name := range names {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := fn(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return backend.EachName(ctx, names, fn) // sorted again: the slash of a folder counts
 }
 
 // Delete implements backend.Bucket. Folders that it leaves empty are removed.

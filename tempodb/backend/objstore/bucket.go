@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	client "github.com/thanos-io/objstore"
@@ -173,15 +172,12 @@ func (b *Bucket) List(ctx context.Context, dir string, fn func(name string) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	prefix := b.prefix
-	if dir = strings.TrimSuffix(dir, "/"); dir != "" {
-		if err := backend.CheckName(dir); err != nil {
-			return err
-		}
-		prefix += dir + "/"
+	prefix, err := backend.FolderPrefix(b.prefix, dir)
+	if err != nil {
+		return err
 	}
 	var names []string
-	err := b.client.Iter(ctx, prefix, func(full string) error {
+	err = b.client.Iter(ctx, prefix, func(full string) error {
 		if name := strings.TrimPrefix(full, prefix); name != "" { // the folder itself, as consoles create it
 			names = append(names, name)
 		}
@@ -190,16 +186,7 @@ func (b *Bucket) List(ctx context.Context, dir string, fn func(name string) erro
 	if err != nil {
 		return b.Fail(ctx, "list", dir, err)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := fn(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return backend.EachName(ctx, names, fn)
 }
 
 // Delete implements backend.Bucket, with one request.
