@@ -14,6 +14,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
@@ -24,8 +25,8 @@ type DB struct {
 	queries
 	opts Options
 	// bucket is that of the options, for as long as the database is open.
-	bucket *mortal
-	id     string // of this log, as it stands in the blocks that are cut from it
+	bucket backend.Bucket // mortal
+	id     string         // of this log, as it stands in the blocks that are cut from it
 	log    *wal.Log
 
 	// push is held for reading from before an entry is logged until it can be found, and for writing to seal the active head: so that
@@ -69,10 +70,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
-	db := &DB{queries: queries{codec: o.Codec}, opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{}), wakeMaintain: make(chan struct{}, 1)}
+	db := &DB{queries: queries{codec: o.Codec, shelf: o.Shelf}, opts: o, id: id, cutting: make(chan struct{}, 1), wake: make(chan struct{}, 1), room: make(chan struct{}), wakeMaintain: make(chan struct{}, 1)}
 	life, die := context.WithCancel(context.WithoutCancel(ctx))
 	db.die = die
-	db.bucket = &mortal{o.Bucket, life}
+	db.bucket = mortalBucket(o.Bucket, life)
 	blocks, err := db.openBlocks(ctx)
 	if err != nil {
 		die()
@@ -92,7 +93,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	// Only now: which segments are in blocks, superseded ones tell as well.
 	live, superseded := cutSuperseded(blocks)
-	db.view.Store(&view{heads: heads, blocks: live})
+	db.serve(&view{heads: heads, blocks: live})
 	if err := db.delete(ctx, superseded); err != nil {
 		db.opts.Logger.Warn("superseded blocks can't be deleted; they are left out", "database", o.Name, "error", err)
 	}

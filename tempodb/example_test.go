@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/cache"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 )
 
@@ -262,4 +264,48 @@ func ExampleDB_EachSummary() {
 	}
 	fmt.Println(documents, "documents of that week")
 	// Output: 7 documents of that week
+}
+
+// Another process reads the blocks through a cache. The second question for a document asks the bucket for nothing.
+func ExampleReader() {
+	ctx := context.Background()
+	dir := temporary()
+	defer os.RemoveAll(dir)
+	db := openWiki(ctx, dir)
+	defer db.Close()
+	save(ctx, db, "bread", "Flour, water, salt, time.", 1, "food")
+	if err := db.Cut(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	store, err := local.New(filepath.Join(dir, "blocks"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	counted := instrument.Count(store, instrument.CountOptions{})
+	c, err := cache.New(cache.Options{MemoryBytes: 16 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	reader, err := tempodb.OpenReader(ctx, tempodb.ReaderOptions{
+		Bucket: c.Over(counted, "wiki's blocks"), Name: "wiki", Codec: wiki{}, PollEvery: -1,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer reader.Close()
+	for range 2 {
+		before := counted.Counts()
+		value, err := reader.Get(ctx, nil, documentKey("bread"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s%d requests\n", value, counted.Counts().Since(before).Total().Requests)
+	}
+	// Output:
+	// {"saved":"2026-11-01T12:00:00Z","tags":["food"],"text":"Flour, water, salt, time."}
+	// 3 requests
+	// {"saved":"2026-11-01T12:00:00Z","tags":["food"],"text":"Flour, water, salt, time."}
+	// 0 requests
 }

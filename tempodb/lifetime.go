@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/cache"
 )
 
 // mortal is a bucket that is asked nothing more, and waited for no more, when life ends: whoever uses it then gets ErrClosed. So a
@@ -12,6 +13,14 @@ import (
 type mortal struct {
 	backend.Bucket
 	life context.Context
+}
+
+// mortalBucket returns the bucket made mortal, beneath the cache if it has one.
+func mortalBucket(bucket backend.Bucket, life context.Context) backend.Bucket {
+	if cached, ok := bucket.(*cache.Bucket); ok {
+		return cached.With(&mortal{cached.Bucket, life})
+	}
+	return &mortal{bucket, life}
 }
 
 // during returns ctx, which ends with life too, and a function that must be called when it is not needed any more.

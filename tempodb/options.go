@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
@@ -13,7 +14,8 @@ import (
 type Options struct {
 	// Dir is the directory of the log, this DB's alone.
 	Dir string
-	// Bucket holds the blocks, under the folder Name, which is this DB's alone.
+	// Bucket holds the blocks, under the folder Name, which is this DB's alone. One that is far away should have a cache in front of it, see
+	// cache.Cache.Over; that of a directory is the operating system's.
 	Bucket backend.Bucket
 	// Name is the database's name in the bucket: a tenant's.
 	Name string
@@ -35,6 +37,8 @@ type Options struct {
 	NoCompaction bool
 	// Retention says which blocks are dropped; zero is none.
 	Retention compact.RetainOptions
+	// Shelf bounds the memory of what is kept open of blocks. Databases may share it; nil is one of block.DefaultShelfBytes.
+	Shelf *block.Shelf
 	// Logger is told of what goes wrong and of blocks; nil is silence.
 	Logger *slog.Logger
 }
@@ -54,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxWaiting <= 0 {
 		o.MaxWaiting = defaultMaxWaiting
+	}
+	if o.Shelf == nil {
+		o.Shelf = block.NewShelf(block.DefaultShelfBytes)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/blocklist"
+	"github.com/jaeger-tempo/tempo/tempodb/cache"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 )
 
@@ -19,6 +21,12 @@ import (
 type ReaderOptions struct {
 	// Bucket holds the blocks, under the folder Name.
 	Bucket backend.Bucket
+	// CacheBytes bounds the memory of a cache of the Reader's own for what it reads of blocks; DefaultCacheBytes if zero. There is none if
+	// it is negative, if the Bucket has one, which may have more tiers and serve others too (cache.Cache.Over), nor over a directory
+	// (local.Bucket), for which the operating system has one.
+	CacheBytes int64
+	// Shelf bounds the memory of what is kept open of blocks. Readers may share it; nil is one of block.DefaultShelfBytes.
+	Shelf *block.Shelf
 	// Name is the database's name in the bucket: a tenant's.
 	Name string
 	// Codec says what values mean.
@@ -32,11 +40,15 @@ type ReaderOptions struct {
 	Logger *slog.Logger
 }
 
+// DefaultCacheBytes is the memory of a Reader's cache.
+const DefaultCacheBytes = 64 << 20
+
 // Reader answers queries about the blocks of a database that other processes write. What is not in a block yet it does not see. An answer that may
 // lack something, also because the meta.json of a block is damaged, comes with a *PartialError. A Reader may be used by any number of goroutines.
 type Reader struct {
 	asked  queries
 	bucket backend.Bucket
+	cache  *cache.Cache // nil if it has none of its own
 	poller *blocklist.Poller
 
 	follow sync.Mutex // held to make the view that of a list
@@ -52,6 +64,9 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Shelf == nil {
+		o.Shelf = block.NewShelf(block.DefaultShelfBytes)
+	}
 	options := blocklist.Options{Interval: max(o.PollEvery, 0), Logger: o.Logger}
 	if o.Listing {
 		options.Stale = 1 // ns: no index is so fresh
@@ -60,10 +75,16 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
 	}
-	r := &Reader{asked: queries{codec: o.Codec}, bucket: o.Bucket, poller: poller}
+	r := &Reader{asked: queries{codec: o.Codec, shelf: o.Shelf}, bucket: o.Bucket, poller: poller}
+	if o.needsCache() {
+		if r.cache, err = cache.New(cache.Options{MemoryBytes: o.CacheBytes, Logger: o.Logger}); err != nil {
+			return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
+		}
+		r.bucket = r.cache.Over(o.Bucket, "")
+	}
 	r.asked.view.Store(&view{})
 	if err := r.Poll(ctx); err != nil {
-		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
+		return nil, errors.Join(fmt.Errorf("open database %s for reading: %w", o.Name, err), r.closeCache())
 	}
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if o.PollEvery < 0 {
@@ -71,6 +92,24 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	}
 	r.done.Go(func() { poller.Run(ctx, func(*blocklist.List, blocklist.Diff) { r.show() }) })
 	return r, nil
+}
+
+func (o *ReaderOptions) needsCache() bool {
+	switch o.Bucket.(type) {
+	case *cache.Bucket, *local.Bucket:
+		return false
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	return o.CacheBytes > 0
+}
+
+func (r *Reader) closeCache() error {
+	if r.cache == nil {
+		return nil
+	}
+	return r.cache.Close()
 }
 
 // Poll looks now which blocks there are.
@@ -107,7 +146,7 @@ func (r *Reader) show() {
 	// A view of blocks alone needs no retiring: who deletes blocks waits for the readers of other processes in any case.
 	r.asked.change.Lock()
 	defer r.asked.change.Unlock()
-	r.asked.view.Store(next)
+	r.asked.serve(next)
 }
 
 // List returns the blocks as they were found last.
@@ -150,9 +189,10 @@ func (r *Reader) EachSummary(ctx context.Context, starts index.Range, fn func(ke
 	return r.asked.EachSummary(ctx, starts, fn)
 }
 
-// Close ends the polls. Queries that are under way go on.
+// Close ends the polls and gives the memory of the Reader's cache back. Queries that are under way may end with an error.
 func (r *Reader) Close() {
 	r.asked.closed.Store(true)
 	r.stop()
 	r.done.Wait()
+	_ = r.closeCache() // of a cache in memory nothing is lost
 }

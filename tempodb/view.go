@@ -23,6 +23,7 @@ type view struct {
 // queries answers queries from the current view, which whoever embeds it replaces. Queries may run concurrently with everything.
 type queries struct {
 	codec  Codec
+	shelf  *block.Shelf
 	view   atomic.Pointer[view]
 	change sync.Mutex // held to replace view
 	closed atomic.Bool
@@ -68,6 +69,23 @@ func (s *queries) replace(change func(*view) *view) *view {
 	old := s.view.Load()
 	next := change(old)
 	next.prior.Store(old)
-	s.view.Store(next)
+	s.serve(next)
 	return old
+}
+
+// serve makes next the current view. What its blocks have open stands on the shelf; what those had that are not in it gives its room back. Who
+// calls holds change, or is alone.
+func (s *queries) serve(next *view) {
+	in := make(map[*block.Block]bool, len(next.blocks))
+	for _, b := range next.blocks {
+		b.KeepOn(s.shelf)
+		in[b] = true
+	}
+	if old := s.view.Swap(next); old != nil {
+		for _, b := range old.blocks {
+			if !in[b] {
+				b.Release()
+			}
+		}
+	}
 }

@@ -54,7 +54,8 @@ func (e *TenantError) Error() string { return e.Reason }
 
 // Store holds the databases of all tenants. Its methods may be called concurrently.
 type Store struct {
-	opts Options
+	opts  Options
+	shelf *block.Shelf // of all tenants
 
 	mu     sync.RWMutex
 	dbs    map[string]*tempodb.DB
@@ -67,7 +68,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{opts: o, dbs: make(map[string]*tempodb.DB)}
+	s := &Store{opts: o, shelf: block.NewShelf(block.DefaultShelfBytes), dbs: make(map[string]*tempodb.DB)}
 	tenants := make(map[string]struct{})
 	entries, err := os.ReadDir(o.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -154,6 +155,7 @@ func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 		SyncEvery: s.opts.SyncEvery,
 		CutBytes:  s.opts.CutBytes,
 		CutAge:    s.opts.CutAge,
+		Shelf:     s.shelf,
 		Logger:    s.opts.Logger,
 
 		NoCompaction: s.opts.NoCompaction,

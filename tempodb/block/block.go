@@ -3,6 +3,7 @@ package block
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/filter"
@@ -19,6 +20,7 @@ type Block struct {
 	meta   *Meta
 	codec  Codec
 	open   opener
+	shelf  atomic.Pointer[Shelf]
 
 	data    part[page.Table]
 	summary part[page.Table]
@@ -43,6 +45,7 @@ func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, code
 // New returns the block that meta describes, and reads nothing. It is Open for who knows the meta.json.
 func New(bucket backend.Bucket, meta *Meta, codec Codec) *Block {
 	b := &Block{bucket: bucket, meta: meta, codec: codec, open: openerOf(bucket, meta), damage: new(damage), detours: new(detours)}
+	b.data.spot.part, b.summary.spot.part, b.filter.spot.part, b.search.spot.part = &b.data, &b.summary, &b.filter, &b.search
 	b.rebuilt.turn = make(chan struct{}, 1)
 	return b
 }
@@ -56,6 +59,18 @@ func (b *Block) over(bucket backend.Bucket) *Block {
 
 // Meta returns what the block is. It must not be changed.
 func (b *Block) Meta() *Meta { return b.meta }
+
+// KeepOn makes the shelf the one on which the block keeps what it has open; without one it keeps everything. It is to be called before the block
+// is asked for anything; calling it again does nothing.
+func (b *Block) KeepOn(s *Shelf) { b.shelf.CompareAndSwap(nil, s) }
+
+// Release closes what is open, for a block that will be asked no more, or not soon. Questions that are under way go on.
+func (b *Block) Release() {
+	s := b.shelf.Load()
+	for _, spot := range []*spot{&b.data.spot, &b.summary.spot, &b.filter.spot, &b.search.spot} {
+		s.leave(spot)
+	}
+}
 
 // Load opens all parts of the block, so that questions need not. Where that fails, it opens the others, and
 // they may be asked.
@@ -183,8 +198,12 @@ func (b *Block) dataTable(ctx context.Context) (*page.Table, error) {
 // openData returns the table of data with its own directory.
 func (b *Block) openData(ctx context.Context) (*page.Table, error) {
 	data, dir := b.open(ctx, dataObject), b.open(ctx, indexObject)
-	t, err := b.data.get(func() (*page.Table, error) {
-		return page.OpenPacked(data, dir, b.meta.Data, packerOf(b.codec))
+	t, err := b.data.get(b.shelf.Load(), func(keep func(int64) bool) (*page.Table, error) {
+		t, err := page.OpenPacked(data, dir, b.meta.Data, packerOf(b.codec))
+		if err == nil {
+			keep(t.Bytes())
+		}
+		return t, err
 	})
 	if err != nil {
 		return nil, b.fail(err)
@@ -194,7 +213,13 @@ func (b *Block) openData(ctx context.Context) (*page.Table, error) {
 
 func (b *Block) summaryTable(ctx context.Context) (*page.Table, error) {
 	r := b.open(ctx, summaryObject)
-	t, err := b.summary.get(func() (*page.Table, error) { return page.OpenTable(r, r, b.meta.Summary) })
+	t, err := b.summary.get(b.shelf.Load(), func(keep func(int64) bool) (*page.Table, error) {
+		t, err := page.OpenTable(r, r, b.meta.Summary)
+		if err == nil {
+			keep(t.Bytes())
+		}
+		return t, err
+	})
 	if err != nil {
 		return nil, b.fail(err)
 	}
@@ -204,23 +229,17 @@ func (b *Block) summaryTable(ctx context.Context) (*page.Table, error) {
 func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 	r := b.open(ctx, filterObject)
 	size := b.meta.Objects[filterObject].Bytes
-	f, err := b.filter.get(func() (*filter.Filter, error) {
+	f, err := b.filter.get(b.shelf.Load(), func(keep func(int64) bool) (*filter.Filter, error) {
 		return twice(r, func(r *reader) (*filter.Filter, error) {
-			if size < 0 || size > loadedFilter {
-				return filter.Open(r, size)
+			small := size >= 0 && size <= loadedFilter
+			if small && keep(size) {
+				return loadFilter(r, size)
 			}
-			whole, err := inOneRead(r, size)
-			if err != nil {
-				return nil, err
+			f, err := filter.Open(r, size)
+			if err == nil && !small {
+				keep(f.Bytes())
 			}
-			f, err := filter.Open(whole, size)
-			if err != nil {
-				return nil, err
-			}
-			if err := f.Load(); err != nil {
-				return nil, err
-			}
-			return f.Reading(r), nil // it has a copy of what it needs
+			return f, err
 		})
 	})
 	if err != nil {
@@ -229,14 +248,34 @@ func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 	return f.Reading(r), nil
 }
 
+// loadFilter reads a filter with one request. It takes as much memory as the object has bytes.
+func loadFilter(r *reader, size int64) (*filter.Filter, error) {
+	whole, err := inOneRead(r, size)
+	if err != nil {
+		return nil, err
+	}
+	f, err := filter.Open(whole, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Load(); err != nil {
+		return nil, err
+	}
+	return f.Reading(r), nil // it has a copy of what it needs
+}
+
 func (b *Block) searchObject(ctx context.Context) (*index.Object, error) {
 	size := b.meta.Objects[searchObject].Bytes - sealBytes
 	sealed := func(r *reader) *sealedReader {
 		return &sealedReader{r: r, size: size, name: r.name, seal: salt(b.meta.ID, searchObject)}
 	}
 	r := b.open(ctx, searchObject)
-	o, err := b.search.get(func() (*index.Object, error) {
-		return twice(r, func(r *reader) (*index.Object, error) { return index.OpenObject(sealed(r), size) })
+	o, err := b.search.get(b.shelf.Load(), func(keep func(int64) bool) (*index.Object, error) {
+		o, err := twice(r, func(r *reader) (*index.Object, error) { return index.OpenObject(sealed(r), size) })
+		if err == nil {
+			keep(o.Bytes())
+		}
+		return o, err
 	})
 	if err != nil {
 		return nil, b.failSearch(err)

@@ -25,7 +25,11 @@
 //
 // Open reads meta.json. Each other object is opened at its first use, or by [Block.Load]; what is then kept in
 // memory is the root of its directory, and the whole filter if it is no longer than a mebibyte (some 400,000
-// keys; a longer one is read shard by shard).
+// keys; a longer one is read shard by shard). Blocks keep that on a [Shelf], which bounds it for all of them; what finds no room there is
+// opened again by each question.
+//
+// If the bucket is a *cache.Bucket, all objects but meta.json are read through its cache, by [Merge] as a scan. [Block.Verify], [Salvage] and
+// who makes a directory anew read beneath it. Nothing else caches.
 //
 // With the parts opened, Get of a key that the filter denies reads nothing; of one that is there, one page of data, after one
 // leaf of the directory if the block is so large that it has leaves. A value of more than a mebibyte takes
@@ -49,7 +53,7 @@
 //
 // # Promises
 //
-// An answer is right or it is an error. Damage is a *page.CorruptError that names object and offset; an object
+// An answer is right or it is an error. What a cache has is not taken for damage: it is read again beneath it first. Damage is a *page.CorruptError that names object and offset; an object
 // that is gone because the block was deleted meanwhile is backend.ErrNotExist. Pages are bound to their block: an object of another
 // block in the place of its own is damage as well.
 //

@@ -17,8 +17,8 @@ func (b *Block) Excludes(key [16]byte) bool {
 	if !b.inRange(key) {
 		return true
 	}
-	f := b.filter.opened.Load()
-	if f == nil || b.meta.Objects[filterObject].Bytes > loadedFilter {
+	f := b.filter.load()
+	if f == nil || !f.Loaded() {
 		return false
 	}
 	maybe, err := f.MayContain(key)

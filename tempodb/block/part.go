@@ -5,25 +5,45 @@ import (
 	"sync/atomic"
 )
 
-// part is a part of the block that is opened at its first use and kept. If that fails, the next use tries again.
+// part is a part of the block that is opened at its first use, and kept while there is room for it on the shelf. If opening fails, the next
+// use tries again.
 type part[T any] struct {
 	mu     sync.Mutex
 	opened atomic.Pointer[T]
+	used   atomic.Bool // since the shelf looked
+	spot   spot
 }
 
-func (p *part[T]) get(open func() (*T, error)) (*T, error) {
-	if v := p.opened.Load(); v != nil {
+// load returns what is open; nil if nothing is.
+func (p *part[T]) load() *T {
+	v := p.opened.Load()
+	if v != nil && !p.used.Load() {
+		p.used.Store(true)
+	}
+	return v
+}
+
+// get returns what is open, or opens it. As soon as open knows how many bytes there would be to keep, it calls keep, which says if they
+// will be. Without a shelf there is room for everything.
+func (p *part[T]) get(s *Shelf, open func(keep func(bytes int64) bool) (*T, error)) (*T, error) {
+	if v := p.load(); v != nil {
 		return v, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if v := p.opened.Load(); v != nil {
+	if v := p.load(); v != nil {
 		return v, nil
 	}
-	v, err := open()
+	v, err := open(func(bytes int64) bool { return s.take(&p.spot, bytes) })
 	if err != nil {
+		s.leave(&p.spot)
 		return nil, err
 	}
-	p.opened.Store(v)
+	p.used.Store(true)
+	s.stand(&p.spot, func() { p.opened.Store(v) })
 	return v, nil
 }
+
+func (p *part[T]) wasUsed() bool { return p.used.Swap(false) }
+
+func (p *part[T]) drop() { p.opened.Store(nil) }

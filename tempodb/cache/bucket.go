@@ -36,6 +36,13 @@ func (b *Bucket) Scanning() *Bucket {
 	return &scanning
 }
 
+// With returns the same cache in front of another way to the same objects.
+func (b *Bucket) With(bucket backend.Bucket) *Bucket {
+	with := *b
+	with.Bucket = bucket
+	return &with
+}
+
 // Reader returns a reader of an object of that size, for as long as ctx lasts. The object must never change: it may be
 // answered from the cache after it was replaced or deleted.
 func (b *Bucket) Reader(ctx context.Context, object string, size int64, kind Kind) *Reader {

@@ -28,6 +28,9 @@
 // Disk and memcached are optional, and never needed: what they hold is checked, and whatever goes wrong with them is a miss. They are written behind
 // the flights' backs, from a queue that drops what it has no room for. A server or a disk that fails is left alone for a while.
 //
+// Who reads something that can't be what was written, though all tiers call it whole, reads it again from the store: Reader.ReadAgain
+// replaces it everywhere.
+//
 // # What stays
 //
 // Memory and disk each keep their frames by S3-FIFO: a frame must be used twice within some time to get into the nine tenths of

@@ -83,6 +83,19 @@ func (f *Filter) Reading(r io.ReaderAt) *Filter {
 // Keys returns the number of keys in the filter.
 func (f *Filter) Keys() int { return f.keys }
 
+// Loaded reports whether MayContain reads nothing.
+func (f *Filter) Loaded() bool { return f.loaded != nil }
+
+// Bytes returns about how much memory the filter takes.
+func (f *Filter) Bytes() int64 {
+	const filter, ref, loaded = 128, 16, 40
+	n := filter + ref*int64(cap(f.shards)) + loaded*int64(cap(f.loaded))
+	for i := range f.loaded {
+		n += shardHeader + int64(cap(f.loaded[i].prints))
+	}
+	return n
+}
+
 // MayContain reports whether key may have been added: always if it was, hardly ever if it was not.
 // It reads one shard, nothing after Load.
 func (f *Filter) MayContain(key [16]byte) (bool, error) {

@@ -124,6 +124,16 @@ func (o *Object) Reading(r io.ReaderAt) *Object {
 	return &reading
 }
 
+// Bytes returns about how much memory the object takes.
+func (o *Object) Bytes() int64 {
+	const object, stripe, chunk, bound = 256, 16, 48, 8
+	n := object + o.terms.Bytes() + stripe*int64(cap(o.stripes)) + chunk*int64(cap(o.chunks)) + bound*int64(cap(o.bound))
+	if o.filter != nil {
+		n += int64(cap(o.filter.prints))
+	}
+	return n
+}
+
 // Rows returns the number of rows.
 func (o *Object) Rows() int { return int(o.rows) }
 

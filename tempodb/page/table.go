@@ -48,6 +48,12 @@ func (t *Table) Reading(data, dir io.ReaderAt) *Table {
 // Records returns the number of records.
 func (t *Table) Records() int64 { return t.root.ordinal }
 
+// Bytes returns about how much memory the table takes.
+func (t *Table) Bytes() int64 {
+	const table, entry = 256, 48
+	return table + int64(cap(t.root.keys)) + entry*int64(cap(t.root.entries))
+}
+
 // Get appends the value of key to dst. It reads one directory leaf, if the table is so large that it has
 // leaves, and one page; of a big value, the pages it takes, up to a mebibyte of them in one read.
 func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
