@@ -85,24 +85,10 @@ func open(t testing.TB, bucket backend.Bucket) *blocks.Set {
 func TestPartsOfTracesInManyBlocksAreJoined(t *testing.T) {
 	bucket, truth := store(t, 200, 5)
 	s := open(t, bucket)
+	ask(t, s, truth)
 	several := 0
 	for _, want := range truth.Traces {
-		parts, err := s.Parts(t.Context(), want.TraceID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := blocks.Join(parts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := trace.Spans(data); err != nil || n != want.Spans {
-			t.Errorf("trace %x: %d spans, %v; want %d", want.TraceID, n, err, want.Spans)
-		}
-		sum, err := s.Summary(t.Context(), want.TraceID)
-		if err != nil || sum.Spans != want.Spans {
-			t.Errorf("trace %x: summary %+v, %v", want.TraceID, sum, err)
-		}
-		if len(parts) > 1 {
+		if parts, err := s.Parts(t.Context(), want.TraceID); err == nil && len(parts) > 1 {
 			several++
 		}
 	}
