@@ -156,7 +156,7 @@ type history struct {
 	polled atomic.Int64 // and so many the reader knows of
 
 	answers, refused, read, readRefused, behind, openFailed, cuts, compactions atomic.Int64
-	longest                                                                              atomic.Int64 // nanoseconds, of a question
+	longest                                                                    atomic.Int64 // nanoseconds, of a question
 
 	mu     sync.Mutex
 	events map[string]int // what was done to the store
