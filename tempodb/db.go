@@ -16,6 +16,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/blocklist"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
@@ -51,6 +52,7 @@ type DB struct {
 	damaged []error // of blocks that could not be opened; constant after Open
 
 	unopened []block.ID // blocks that could not be opened and are to be salvaged; who holds maintaining has them
+	upkeep   upkeep     // who holds maintaining has it
 	stats    counters
 }
 
@@ -74,7 +76,16 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	life, die := context.WithCancel(context.WithoutCancel(ctx))
 	db.die = die
 	db.bucket = mortalBucket(o.Bucket, life)
+	db.upkeep = upkeep{
+		bucket: db.bucket, name: o.Name, codec: o.Codec, plan: o.Compaction, salvage: block.SalvageOptions{By: "tempodb"},
+		now: time.Now, logger: o.Logger, holder: db, stats: &db.stats.upkeepCounters, avoided: make(map[block.ID]avoidance),
+	}
 	blocks, err := db.openBlocks(ctx)
+	if err != nil {
+		die()
+		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
+	}
+	marks, err := blocklist.Marks(ctx, db.bucket, o.Name)
 	if err != nil {
 		die()
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
@@ -92,10 +103,12 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.recent.Add(h.bytes)
 	}
 	// Only now: which segments are in blocks, superseded ones tell as well.
-	live, superseded := cutSuperseded(blocks)
+	live, retired := db.sortOut(blocks, marks)
 	db.serve(&view{heads: heads, blocks: live})
-	if err := db.delete(ctx, superseded); err != nil {
+	if err := db.delete(ctx, retired); err != nil {
 		db.opts.Logger.Warn("superseded blocks can't be deleted; they are left out", "database", o.Name, "error", err)
+	} else if err := blocklist.RemoveMarks(ctx, db.bucket, o.Name, marks); err != nil {
+		db.opts.Logger.Warn("marks of dropped blocks can't be deleted", "database", o.Name, "error", err)
 	}
 	// The blocks are this DB's alone, and it writes none yet: what has no meta.json was never finished.
 	if garbage, err := block.RemoveGarbage(ctx, db.bucket, o.Name, time.Now()); err != nil {

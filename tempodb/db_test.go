@@ -316,11 +316,7 @@ func TestBlocksThatWereMergedAreNotServedAgainIfDeletingThemFailed(t *testing.T)
 		t.Fatal(err)
 	}
 	bucket.set(true)
-	output, err := block.Open(t.Context(), bucket, "notes", merged.ID, noteCodec{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.exchange(t.Context(), []block.ID{blocks[0].Meta().ID, blocks[1].Meta().ID}, output); err == nil {
+	if err := db.exchange(t.Context(), []block.ID{blocks[0].Meta().ID, blocks[1].Meta().ID}, merged); err == nil {
 		t.Fatal("a broken store deletes")
 	}
 	check := func(db *DB) {

@@ -8,8 +8,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb/block"
-	"github.com/jaeger-tempo/tempo/tempodb/compact"
-	"github.com/jaeger-tempo/tempo/tempodb/page"
+	"github.com/jaeger-tempo/tempo/tempodb/blocklist"
 )
 
 // maintainEvery is how often is looked for work that time alone brings: windows that are settled, blocks that are too old.
@@ -56,13 +55,7 @@ func (db *DB) maintain(ctx context.Context) error {
 func (db *DB) Retain(ctx context.Context) error {
 	db.maintaining.Lock()
 	defer db.maintaining.Unlock()
-	drop := compact.Retain(db.metas(), time.Now(), db.opts.Retention)
-	if len(drop) == 0 {
-		return nil
-	}
-	db.opts.Logger.Info("blocks dropped by retention", "database", db.opts.Name, "blocks", drop)
-	db.stats.retained.Add(int64(len(drop)))
-	return db.exchange(ctx, drop, nil)
+	return db.upkeep.retain(ctx, db.opts.Retention)
 }
 
 // Compact merges blocks until Options.Compaction finds nothing more to merge.
@@ -70,26 +63,41 @@ func (db *DB) Compact(ctx context.Context) error {
 	db.maintaining.Lock()
 	defer db.maintaining.Unlock()
 	for {
-		jobs := compact.Plan(db.metas(), time.Now(), db.opts.Compaction)
+		jobs := db.upkeep.jobs(nil)
 		if len(jobs) == 0 {
 			return nil
 		}
-		if err := db.merge(ctx, &jobs[0]); err != nil {
+		if _, err := db.upkeep.merge(ctx, &jobs[0]); err != nil {
 			return err
 		}
 	}
 }
 
-// noneGone reports whether all the blocks are still served.
-func (db *DB) noneGone(ids []block.ID) bool {
-	served := make(map[block.ID]bool)
-	for _, m := range db.metas() {
-		served[m.ID] = true
+// Salvage sets aside the blocks in which damage was met, by queries, by a compaction or at Open: what is whole of a block goes on in a new one,
+// and the block with a report goes to the quarantine (see block.Salvage). It does nothing to blocks whose damage nobody has met.
+func (db *DB) Salvage(ctx context.Context) error {
+	db.maintaining.Lock()
+	defer db.maintaining.Unlock()
+	var errs []error
+	for _, b := range db.view.Load().blocks {
+		if len(b.Damage()) > 0 {
+			_, err := db.upkeep.setAside(ctx, b.Meta().ID)
+			errs = append(errs, err)
+		}
 	}
-	return !slices.ContainsFunc(ids, func(id block.ID) bool { return !served[id] })
+	for len(db.unopened) > 0 {
+		if _, err := db.upkeep.setAside(ctx, db.unopened[0]); err != nil {
+			errs = append(errs, err)
+			break
+		}
+		db.unopened = db.unopened[1:]
+	}
+	return errors.Join(errs...)
 }
 
-// metas returns what the live blocks are.
+// A DB is the holder of its blocks. They are its alone: who holds db.maintaining has them as they are, and what no query uses is deleted at once.
+var _ holder = (*DB)(nil)
+
 func (db *DB) metas() []*block.Meta {
 	var metas []*block.Meta
 	for _, b := range db.view.Load().blocks {
@@ -98,54 +106,49 @@ func (db *DB) metas() []*block.Meta {
 	return metas
 }
 
-// merge does a job of compaction.
-func (db *DB) merge(ctx context.Context, job *compact.Job) error {
-	began := time.Now()
-	var ids []block.ID
-	var inputs []*block.Block
-	blocks := db.view.Load().blocks
-	for _, m := range job.Inputs {
-		ids = append(ids, m.ID)
-		i := slices.IndexFunc(blocks, func(b *block.Block) bool { return b.Meta().ID == m.ID })
-		inputs = append(inputs, blocks[i]) // only who holds db.maintaining takes blocks away
+func (db *DB) inputs(ids []block.ID) ([]*block.Block, error) {
+	served := make(map[block.ID]*block.Block)
+	for _, b := range db.view.Load().blocks {
+		served[b.Meta().ID] = b
 	}
-	m, err := block.Merge(ctx, db.bucket, db.opts.Name, inputs, block.MergeOptions{Codec: db.opts.Codec})
-	if page.IsCorrupt(err) {
-		// The next plan is made of what is left of them.
-		for _, id := range ids {
-			if aside := db.setAside(ctx, id); aside != nil {
-				return errors.Join(err, aside)
-			}
+	inputs := make([]*block.Block, len(ids))
+	for i, id := range ids {
+		if inputs[i] = served[id]; inputs[i] == nil {
+			return nil, errNotLive
 		}
-		if db.noneGone(ids) {
-			return fmt.Errorf("compact blocks %v: damage that a salvage does not find: %w", ids, err)
-		}
-		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("compact blocks %v: %w", ids, err)
-	}
-	db.stats.compactions.Add(1)
-	db.stats.compactedRows.Add(m.Rows)
-	db.opts.Logger.Info("blocks compacted", "database", db.opts.Name, "inputs", ids, "output", m.ID, "keys", m.Keys, "rows", m.Rows,
-		"bytes", m.Bytes(), "seconds", time.Since(began).Seconds())
-	return db.exchange(ctx, ids, block.New(db.bucket, m, db.opts.Codec))
+	return inputs, nil
 }
 
-// exchange takes blocks away, puts another in their place if it is not nil, and deletes the former when no query uses them.
-//
-// If deleting fails or is cut short the blocks are still in the bucket: those that were merged are superseded by the one that names them its
-// parents, and are deleted at the next Open.
-func (db *DB) exchange(ctx context.Context, ids []block.ID, with *block.Block) error {
+func (db *DB) stillLive(context.Context, []block.ID) (bool, error) { return true, nil }
+
+// exchange implements holder. If deleting fails or is cut short the blocks are still in the bucket: those that were merged are superseded by the
+// one that names them its parents, and are deleted at the next Open.
+func (db *DB) exchange(ctx context.Context, ids []block.ID, with *block.Meta) error {
 	old := db.replace(func(v *view) *view {
 		blocks := slices.DeleteFunc(slices.Clone(v.blocks), func(b *block.Block) bool { return slices.Contains(ids, b.Meta().ID) })
 		if with != nil {
-			blocks = append(blocks, with)
+			blocks = append(blocks, block.New(db.bucket, with, db.opts.Codec))
 		}
 		return &view{heads: v.heads, blocks: blocks}
 	})
 	old.retire()
 	return db.delete(ctx, ids)
+}
+
+func (db *DB) drop(ctx context.Context, ids []block.ID) error { return db.exchange(ctx, ids, nil) }
+
+// forgive implements holder: what was met has passed, and the block begins anew, with no damage to its name.
+func (db *DB) forgive(id block.ID) {
+	db.replace(func(v *view) *view {
+		blocks := slices.Clone(v.blocks)
+		for i, b := range blocks {
+			if b.Meta().ID == id && len(b.Damage()) > 0 {
+				blocks[i] = block.New(db.bucket, b.Meta(), db.opts.Codec)
+			}
+		}
+		return &view{heads: v.heads, blocks: blocks}
+	})
 }
 
 func (db *DB) delete(ctx context.Context, ids []block.ID) error {
@@ -174,4 +177,24 @@ func cutSuperseded(blocks []*block.Block) (live []*block.Block, superseded []blo
 		}
 	}
 	return live, superseded
+}
+
+// sortOut returns the blocks that answer queries, and the IDs of those that others superseded or that were dropped, in the order in which they are to
+// be deleted: a crash, or a Compactor that worked on the blocks while the database was closed, may have left some.
+func (db *DB) sortOut(blocks []*block.Block, marks map[block.ID]time.Time) (live []*block.Block, retired []block.ID) {
+	metas := make([]*block.Meta, len(blocks))
+	for i, b := range blocks {
+		metas[i] = b.Meta()
+	}
+	serving, retired := blocklist.Sort(db.opts.Name, metas, marks)
+	serves := make(map[block.ID]bool)
+	for _, id := range serving {
+		serves[id] = true
+	}
+	for _, b := range blocks {
+		if serves[b.Meta().ID] {
+			live = append(live, b)
+		}
+	}
+	return live, retired
 }

@@ -41,8 +41,8 @@ type Stats struct {
 }
 
 type counters struct {
-	appended, appendedBytes, unindexed, cuts, cutErrors            atomic.Int64
-	compactions, compactedRows, retained, maintainErrors, salvaged atomic.Int64
+	appended, appendedBytes, unindexed, cuts, cutErrors, maintainErrors atomic.Int64
+	upkeepCounters
 }
 
 // Stats returns the database's state.
@@ -59,9 +59,9 @@ func (db *DB) Stats() Stats {
 		Cuts:          db.stats.cuts.Load(),
 		CutErrors:     db.stats.cutErrors.Load(),
 
-		Compactions:    db.stats.compactions.Load(),
-		CompactedRows:  db.stats.compactedRows.Load(),
-		Retained:       db.stats.retained.Load(),
+		Compactions:    db.stats.merges.Load(),
+		CompactedRows:  db.stats.mergedRows.Load(),
+		Retained:       db.stats.dropped.Load(),
 		MaintainErrors: db.stats.maintainErrors.Load(),
 		Salvaged:       db.stats.salvaged.Load(),
 		Backlog:        compact.Due(db.metas(), time.Now(), db.opts.Compaction),

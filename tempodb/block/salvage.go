@@ -20,6 +20,9 @@ import (
 type SalvageOptions struct {
 	// By names the program and its version, for the report.
 	By string
+	// Keep leaves the bad block in its place, superseded by the new one, for those who read it. The caller deletes it. It has no effect
+	// if there is no new block, or if the bad one has no sound meta.json.
+	Keep bool
 	// MemoryBytes is about how much memory may go to the index of what is saved; 64 MiB if zero.
 	MemoryBytes int64
 	// Writer is how the new block is written. Codec, ID, Level, Parents and Sources are set by Salvage.
@@ -111,6 +114,9 @@ func (s *salvage) run() error {
 		if err := s.save(); err != nil {
 			return err
 		}
+	}
+	if s.o.Keep && s.report.NewBlock != "" && meta != nil {
+		return nil
 	}
 	for _, name := range s.names() {
 		if err := s.bucket.Delete(s.ctx, objectName(s.tenant, s.id, name)); err != nil {

@@ -114,3 +114,20 @@ func uselessMarks(l *List, o ReapOptions) (ids []block.ID) {
 	slices.SortFunc(ids, func(a, b block.ID) int { return cmp.Compare(a, b) })
 	return ids
 }
+
+// Marks returns when blocks of a tenant were dropped.
+func Marks(ctx context.Context, bucket backend.Bucket, tenant string) (map[block.ID]time.Time, error) {
+	_, marks, err := listFolders(ctx, bucket, tenant)
+	return marks, err
+}
+
+// RemoveMarks removes marks. It is for who has the tenant's blocks alone: nobody else makes one of a dropped block any more.
+func RemoveMarks(ctx context.Context, bucket backend.Bucket, tenant string, marks map[block.ID]time.Time) error {
+	for id, at := range marks {
+		name := tenant + "/" + markName(id, at)
+		if err := bucket.Delete(ctx, name); err != nil {
+			return fmt.Errorf("object %s: %w", name, err)
+		}
+	}
+	return nil
+}

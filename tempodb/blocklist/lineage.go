@@ -184,7 +184,8 @@ func workOf(m *block.Meta) string {
 	return b.String()
 }
 
-// standsFor reports whether a has all that b has, by what they say of themselves.
-func standsFor(a, b *block.Meta) bool {
-	return slices.Contains(a.Parents, b.ID) || a.ID != b.ID && workOf(a) != "" && workOf(a) == workOf(b)
+// areTwins reports whether two blocks are the same merge done twice.
+func areTwins(a, b *block.Meta) bool {
+	work := workOf(a)
+	return a.ID != b.ID && work != "" && work == workOf(b)
 }

@@ -239,12 +239,16 @@ func (p *Poller) apply(s *situation, read map[block.ID]reading, given int) (*Lis
 	return list, before.diff(list)
 }
 
-// listFolders returns the IDs that have a folder, ascending, and when blocks were dropped.
 func (p *Poller) listFolders(ctx context.Context) ([]block.ID, map[block.ID]time.Time, error) {
 	p.stats.listings.Add(1)
+	return listFolders(ctx, p.bucket, p.tenant)
+}
+
+// listFolders returns the IDs that have a folder, ascending, and when blocks were dropped.
+func listFolders(ctx context.Context, bucket backend.Bucket, tenant string) ([]block.ID, map[block.ID]time.Time, error) {
 	ids := []block.ID{}
 	marks := make(map[block.ID]time.Time)
-	err := p.bucket.List(ctx, p.tenant, func(name string) error {
+	err := bucket.List(ctx, tenant, func(name string) error {
 		folder, ok := strings.CutSuffix(name, "/")
 		if id, err := block.ParseID(folder); ok && err == nil {
 			ids = append(ids, id)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
 
 // ReapOptions says what Reap may delete. Now must be set.
@@ -90,10 +91,7 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 		s := &reapStep{id: r.Meta.ID, meta: r.Meta, kind: reapDropped}
 		switch r.Cause {
 		case Superseded:
-			s.kind = reapSuperseded
-			for _, heir := range l.kin.heirs[s.id] {
-				s.witnesses = append(s.witnesses, heir.ID)
-			}
+			s.kind, s.witnesses = reapSuperseded, l.heirsOf(s.id)
 		case Void:
 			s.kind = reapVoid
 			for _, id := range r.Meta.Parents {
@@ -104,6 +102,12 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 		}
 		slices.Sort(s.witnesses)
 		steps[s.id] = s
+	}
+	for _, d := range l.Damaged {
+		if d.Superseded && page.IsCorrupt(d.Err) && o.Now.Sub(d.Since) >= o.Grace {
+			// It can't be read, and need not be any more.
+			steps[d.ID] = &reapStep{id: d.ID, kind: reapSuperseded, witnesses: l.heirsOf(d.ID)}
+		}
 	}
 	for _, u := range l.Unfinished {
 		if _, dropped := l.marks[u.ID]; dropped || len(l.kin.heirs[u.ID]) > 0 {
@@ -155,6 +159,15 @@ func reapSteps(l *List, o ReapOptions) [][]reapStep {
 		slices.SortFunc(steps, func(a, b reapStep) int { return cmp.Compare(a.id, b.id) })
 	}
 	return waves
+}
+
+// heirsOf returns which blocks supersede one, ascending.
+func (l *List) heirsOf(id block.ID) (ids []block.ID) {
+	for _, heir := range l.kin.heirs[id] {
+		ids = append(ids, heir.ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // abandoned reports whether a folder without meta.json is so old that nobody writes it any more.
@@ -260,7 +273,7 @@ func (r *reaper) delete(ctx context.Context, s reapStep) (done bool, err error) 
 func (r *reaper) witness(ctx context.Context, s reapStep) (there bool, err error) {
 	for _, id := range s.witnesses {
 		m, e := r.meta(ctx, id)
-		if e == nil && standsFor(m, s.meta) {
+		if e == nil && (slices.Contains(m.Parents, s.id) || s.meta != nil && areTwins(m, s.meta)) {
 			return true, nil
 		}
 		err = e
@@ -275,7 +288,7 @@ func (r *reaper) witness(ctx context.Context, s reapStep) (there bool, err error
 	return false, fmt.Errorf("block %s of tenant %s is kept: no block that supersedes it can be read: %w", s.id, r.tenant, err)
 }
 
-// meta reads a meta once in a Reap: until a block's parents are gone nobody deletes it.
+// meta reads a meta once in a Reap, and makes sure that the block's data is there: until a block's parents are gone nobody deletes it.
 func (r *reaper) meta(ctx context.Context, id block.ID) (*block.Meta, error) {
 	r.mu.Lock()
 	m := r.metas[id]
@@ -284,6 +297,12 @@ func (r *reaper) meta(ctx context.Context, id block.ID) (*block.Meta, error) {
 		return m, nil
 	}
 	m, err := block.ReadMeta(ctx, r.bucket, r.tenant, id)
+	if err == nil {
+		hollow, _, failed := block.Hollow(ctx, r.bucket, r.tenant, id)
+		if err = failed; hollow {
+			err = fmt.Errorf("block %s has a meta.json, but no data: move its folder away", id)
+		}
+	}
 	if err == nil {
 		r.mu.Lock()
 		r.metas[id] = m
