@@ -263,31 +263,38 @@ func (e *Expr) accepts(value []byte) bool {
 // stand in one arena. Like the postings it has no pointers inside.
 type dictionary struct {
 	seed   maphash.Seed
-	slots  []uint32 // 1 + ordinal of a term; 0 is free. The length is a power of two
+	slots  []slot // the length is a power of two
 	terms  []term
 	arena  []byte            // values
 	fields map[string]uint32 // field -> its ordinal
 	names  []string          // field by ordinal
 	latest []uint32          // by field: 1 + the term that came last
+
+	// What came behind a term or a field last time most often does so again, and is found without a look into the tables.
+	current uint32   // 1 + the term added last, or 0
+	after   []uint32 // by field: the field behind it
 }
+
+// slot holds the hash of a term too, so that others are passed over without a look at them.
+type slot struct{ hash, at uint32 } // 1 + ordinal of a term; 0 is free
 
 // term is a (field, value) with the ordinals that bear it.
 type term struct {
 	postings
-	hash  uint32
 	field uint32
 	at    uint32 // the value is arena[at:at+size]
 	size  uint32
 	prior uint32 // 1 + the term of the same field before this one
+	after uint32 // 1 + the term that was added behind this one last
 }
 
 func newDictionary() dictionary {
-	return dictionary{seed: maphash.MakeSeed(), slots: make([]uint32, 64), fields: make(map[string]uint32)}
+	return dictionary{seed: maphash.MakeSeed(), slots: make([]slot, 64), fields: make(map[string]uint32)}
 }
 
 func (d *dictionary) bytes() int64 {
-	const termBytes = 52
-	return int64(cap(d.slots))*4 + int64(cap(d.terms))*termBytes + int64(cap(d.arena))
+	const termBytes, slotBytes = 52, 8
+	return int64(cap(d.slots))*slotBytes + int64(cap(d.terms))*termBytes + int64(cap(d.arena))
 }
 
 func (d *dictionary) value(t *term) []byte { return d.arena[t.at : t.at+t.size : t.at+t.size] }
@@ -304,26 +311,71 @@ func (d *dictionary) find(field, value []byte) *term {
 	if !known {
 		return nil
 	}
-	t, _ := d.probe(f, value, d.hash(f, value))
-	return t
+	at, _ := d.probe(f, value, d.hash(f, value))
+	if at == 0 {
+		return nil
+	}
+	return &d.terms[at-1]
 }
 
-// probe returns the term, or nil and the slot where it would go.
-func (d *dictionary) probe(field uint32, value []byte, hash uint32) (*term, uint32) {
+// probe returns 1 + the ordinal of the term, or 0 and the place of the slot where it would go.
+func (d *dictionary) probe(field uint32, value []byte, hash uint32) (at, place uint32) {
 	mask := uint32(len(d.slots) - 1)
-	for slot := hash & mask; ; slot = (slot + 1) & mask {
-		at := d.slots[slot]
-		if at == 0 {
-			return nil, slot
+	for place = hash & mask; ; place = (place + 1) & mask {
+		s := d.slots[place]
+		if s.at == 0 {
+			return 0, place
 		}
-		if t := &d.terms[at-1]; t.hash == hash && t.field == field && bytes.Equal(d.value(t), value) {
-			return t, slot
+		if s.hash != hash {
+			continue
+		}
+		if t := &d.terms[s.at-1]; t.field == field && bytes.Equal(d.value(t), value) {
+			return s.at, place
 		}
 	}
 }
 
 // add notes that ordinal bears the term. Ordinals of one term must not descend.
 func (d *dictionary) add(p *pool, field, value []byte, ordinal uint32) {
+	before := d.current
+	if before != 0 {
+		if at := d.terms[before-1].after; at != 0 {
+			if t := &d.terms[at-1]; string(value) == string(d.value(t)) && string(field) == d.names[t.field] {
+				d.current = at
+				t.add(p, ordinal)
+				return
+			}
+		}
+	}
+	f := d.field(field)
+	hash := d.hash(f, value)
+	at, place := d.probe(f, value, hash)
+	if at == 0 {
+		d.terms = append(d.terms, term{field: f, at: uint32(len(d.arena)), size: uint32(len(value)), prior: d.latest[f]})
+		d.arena = append(d.arena, value...)
+		at = uint32(len(d.terms))
+		d.slots[place] = slot{hash, at}
+		d.latest[f] = at
+		if len(d.terms)*4 > len(d.slots)*3 {
+			d.grow()
+		}
+	}
+	if before != 0 {
+		d.terms[before-1].after = at
+	}
+	d.current = at
+	d.terms[at-1].add(p, ordinal)
+}
+
+// field returns the ordinal of a field, a new one if there is none yet.
+func (d *dictionary) field(field []byte) uint32 {
+	before := uint32(0)
+	if d.current != 0 {
+		before = d.terms[d.current-1].field
+		if f := d.after[before]; string(field) == d.names[f] {
+			return f
+		}
+	}
 	f, known := d.fields[string(field)]
 	if !known {
 		f = uint32(len(d.names))
@@ -331,31 +383,25 @@ func (d *dictionary) add(p *pool, field, value []byte, ordinal uint32) {
 		d.fields[name] = f
 		d.names = append(d.names, name)
 		d.latest = append(d.latest, 0)
+		d.after = append(d.after, 0)
 	}
-	hash := d.hash(f, value)
-	t, slot := d.probe(f, value, hash)
-	if t == nil {
-		d.terms = append(d.terms, term{hash: hash, field: f, at: uint32(len(d.arena)), size: uint32(len(value)), prior: d.latest[f]})
-		d.arena = append(d.arena, value...)
-		d.slots[slot] = uint32(len(d.terms))
-		d.latest[f] = uint32(len(d.terms))
-		t = &d.terms[len(d.terms)-1]
-		if len(d.terms)*4 > len(d.slots)*3 {
-			d.grow()
-		}
-	}
-	t.add(p, ordinal)
+	d.after[before] = f
+	return f
 }
 
 func (d *dictionary) grow() {
-	d.slots = make([]uint32, 2*len(d.slots))
+	old := d.slots
+	d.slots = make([]slot, 2*len(old))
 	mask := uint32(len(d.slots) - 1)
-	for i := range d.terms {
-		slot := d.terms[i].hash & mask
-		for d.slots[slot] != 0 {
-			slot = (slot + 1) & mask
+	for _, s := range old {
+		if s.at == 0 {
+			continue
 		}
-		d.slots[slot] = uint32(i + 1)
+		place := s.hash & mask
+		for d.slots[place].at != 0 {
+			place = (place + 1) & mask
+		}
+		d.slots[place] = s
 	}
 }
 
