@@ -64,50 +64,77 @@ const even prob = 1 << 31
 func chance(n uint32) prob { return prob(n<<26 | 2) }
 
 // rates are the parts of an error, in 1/65536, by which a probability that has seen n bits moves.
-var rates = func() (r [learned + 1]uint32) {
+var rates = func() (r [1 << probCount]uint32) {
 	for n := range r {
-		r[n] = uint32(65536 / (float64(n) + 1.6))
+		r[n] = uint32(65536 / (float64(min(n, learned)) + 1.6))
 	}
 	return r
 }()
 
+// middle returns the last number of the part of an interval that a one takes, with the probability p of it.
+func (p prob) middle(low, high uint32) uint32 {
+	return low + uint32(uint64(high-low)*uint64(p>>(probCount+6))>>16)
+}
+
+// learn returns p after a bit.
+func (p prob) learn(bit uint32) prob {
+	v, n := uint32(p>>probCount), uint32(p)&(1<<probCount-1)
+	rate := uint64(rates[n])
+	one, zero := v+uint32(uint64(1<<22-1-v)*rate>>16), v-uint32(uint64(v)*rate>>16)
+	if bit != 0 {
+		zero = one
+	}
+	if n < learned {
+		n++
+	}
+	return prob(zero<<probCount | n)
+}
+
 // bit codes a bit with the probability p, which learns from it.
 func (c *coder) bit(p *prob, bit uint32) uint32 {
-	v := uint32(*p)
-	n := v & (1<<probCount - 1)
-	v >>= probCount
-	middle := c.low + uint32(uint64(c.high-c.low)*uint64(v>>6)>>16)
+	bit, c.low, c.high = c.decide(p, bit, c.low, c.high)
+	return bit
+}
+
+// tree codes a number of n bits, the highest first, each with a probability that depends on those before
+// it. There are 1<<n of them, the first unused.
+func (c *coder) tree(probs []prob, n int, v uint32) uint32 {
+	low, high := c.low, c.high
+	at := uint32(1)
+	for n--; n >= 0; n-- {
+		var bit uint32
+		bit, low, high = c.decide(&probs[at], v>>n&1, low, high)
+		at = at<<1 | bit
+	}
+	c.low, c.high = low, high
+	return at - uint32(len(probs))
+}
+
+// decide codes a bit in the interval from low to high, and returns what it leaves of that.
+func (c *coder) decide(p *prob, bit, low, high uint32) (_, _, _ uint32) {
+	middle := p.middle(low, high)
 	if c.decoding {
 		bit = 0
 		if c.code <= middle {
 			bit = 1
 		}
 	}
+	*p = p.learn(bit)
 	if bit != 0 {
-		c.high = middle
-		v += uint32(uint64(1<<22-1-v) * uint64(rates[n]) >> 16)
+		high = middle
 	} else {
-		c.low = middle + 1
-		v -= uint32(uint64(v) * uint64(rates[n]) >> 16)
+		low = middle + 1
 	}
-	if n < learned {
-		n++
+	for (low^high)>>24 == 0 {
+		if c.decoding {
+			c.code = c.code<<8 | uint32(c.next())
+		} else {
+			c.coded = append(c.coded, byte(high>>24))
+		}
+		low <<= 8
+		high = high<<8 | 0xff
 	}
-	*p = prob(v<<probCount | n)
-	for (c.low^c.high)>>24 == 0 {
-		c.shift()
-	}
-	return bit
-}
-
-func (c *coder) shift() {
-	if c.decoding {
-		c.code = c.code<<8 | uint32(c.next())
-	} else {
-		c.coded = append(c.coded, byte(c.high>>24))
-	}
-	c.low <<= 8
-	c.high = c.high<<8 | 0xff
+	return bit, low, high
 }
 
 // next reads a byte. Behind the end there are zeros; an encoder's output needs none of them.
@@ -130,16 +157,6 @@ func (c *coder) is(p *prob, truth bool) bool {
 		bit = 1
 	}
 	return c.bit(p, bit) != 0
-}
-
-// tree codes a number of n bits, the highest first, each with a probability that depends on those before
-// it. There are 1<<n of them, the first unused.
-func (c *coder) tree(probs []prob, n int, v uint32) uint32 {
-	at := uint32(1)
-	for n--; n >= 0; n-- {
-		at = at<<1 | c.bit(&probs[at], v>>n&1)
-	}
-	return at - uint32(len(probs))
 }
 
 // bits codes the n lowest bits of v as they are; v has no others. n is at most 64.

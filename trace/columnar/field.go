@@ -123,29 +123,22 @@ func (m *model) choose(model int32, of valueClass, v uint64) uint64 {
 	return v
 }
 
-type valueKey struct {
-	model int32
-	value uint64
-}
-
 // indexOf returns where a value is among those that a column has had, or -1. A decoder needs not know.
 func (m *model) indexOf(model int32, v uint64) int {
 	if m.decoding {
 		return -1
 	}
-	if i, ok := m.valueIDs[valueKey{model, v}]; ok {
-		return int(i)
+	i := m.valueIDs.find(v, uint64(model))
+	if i < 0 {
+		i = m.knownValues.find(v, uint64(model))
 	}
-	if i, ok := m.knownValues[valueKey{model, v}]; ok {
-		return int(i)
-	}
-	return -1
+	return int(i)
 }
 
 func (m *model) add(model int32, v uint64) {
 	f := &m.columnModels[model]
 	if !m.decoding {
-		m.valueIDs[valueKey{model, v}] = int32(len(f.values))
+		m.valueIDs.set(v, uint64(model), int32(len(f.values)))
 	}
 	f.values = append(f.values, v)
 }

@@ -60,12 +60,11 @@ func (m *model) group(previous int32, g *group) int32 {
 	id := int32(0)
 	if !m.decoding && g.resource > 0 {
 		g.resource--
-		var ok bool
-		key := [2]int32{g.resource, g.scope}
-		if id, ok = m.groupIDs[key]; !ok {
-			if id, ok = m.knownGroups[key]; !ok {
+		a, b := uint64(g.resource), uint64(g.scope)
+		if id = m.groupIDs.find(a, b); id < 0 {
+			if id = m.knownGroups.find(a, b); id < 0 {
 				id = int32(len(m.groups))
-				m.groupIDs[key] = id
+				m.groupIDs.set(a, b, id)
 			}
 		}
 	}

@@ -22,12 +22,13 @@ type model struct {
 	shellCatalog  catalog
 	shellValues   []uint64
 	groups        []groupModel // the first stands for the end of a value
-	// Encoding: where groups and values are. Those that a primer brought are in the second map of each.
-	groupIDs, knownGroups map[[2]int32]int32
-	valueIDs, knownValues map[valueKey]int32
-	successions           [1 << successionBits]succession
-	parents               []parentModel
-	times                 []timeModel
+	// Encoding: the numbers of groups, by their shells, and those of values within their columns, by value and column. What a primer
+	// brought is in the second of each.
+	groupIDs, valueIDs       ids
+	knownGroups, knownValues *ids
+	successions              [1 << successionBits]succession
+	parents                  []parentModel
+	times                    []timeModel
 
 	probs    [probs]prob
 	numbers  [numbers]number
@@ -83,11 +84,8 @@ const recentNumbers = 8
 
 // reset makes m know nothing, or what the primer knows if there is one.
 func (m *model) reset(primer *Primer) {
-	if m.groupIDs == nil {
-		m.groupIDs, m.valueIDs = map[[2]int32]int32{}, map[valueKey]int32{}
-	}
-	clear(m.groupIDs)
-	clear(m.valueIDs)
+	m.groupIDs.reset()
+	m.valueIDs.reset()
 	m.shellValues = m.shellValues[:0]
 	if primer != nil {
 		m.copyFrom(&primer.model)
@@ -148,7 +146,7 @@ func (m *model) copyFrom(o *model) {
 	m.times = append(m.times[:0], o.times...)
 	m.probs, m.numbers, m.opTree, m.argument = o.probs, o.numbers, o.opTree, o.argument
 	m.trace, m.base = o.trace, o.base
-	m.knownGroups, m.knownValues = o.groupIDs, o.valueIDs
+	m.knownGroups, m.knownValues = &o.groupIDs, &o.valueIDs
 }
 
 // spend takes n from the budget of a decoder.

@@ -8,27 +8,28 @@ import (
 // parser takes values apart. It defines columns, shapes, shells and texts in a model.
 type parser struct {
 	*model
-	// What a primer brought is in the second map of each.
-	columnIDs, knownColumns map[columnKey]int32
-	shellIDs, knownShells   map[string]int32
-	after                   []int32 // the column found last behind each column
-	lastTexts               []int64 // of each node, -1 if there is none yet
-	scratch                 []byte
-	path                    []int32
-	spanIDs                 map[uint64]int32
-	t                       *content
+	// What a primer brought is in the second of each.
+	columnIDs             ids
+	knownColumns          *ids
+	shellIDs, knownShells map[string]int32
+	after                 []int32 // the column found last behind each column
+	lastTexts             []int64 // of each node, -1 if there is none yet
+	scratch               []byte
+	path                  []int32
+	spanIDs               ids
+	t                     *content
 }
 
 func (p *parser) reset(m *model, primer *Primer) {
 	p.model = m
 	p.knownColumns, p.knownShells = nil, nil
 	if primer != nil {
-		p.knownColumns, p.knownShells = primer.columnIDs, primer.shellIDs
+		p.knownColumns, p.knownShells = &primer.columnIDs, primer.shellIDs
 	}
-	if p.columnIDs == nil {
-		p.columnIDs, p.shellIDs, p.spanIDs = map[columnKey]int32{}, map[string]int32{}, map[uint64]int32{}
+	if p.shellIDs == nil {
+		p.shellIDs = map[string]int32{}
 	}
-	clear(p.columnIDs)
+	p.columnIDs.reset()
 	clear(p.shellIDs)
 	p.after, p.lastTexts = p.after[:0], p.lastTexts[:0]
 }
@@ -165,44 +166,63 @@ func (p *parser) end(w *walk) int32 {
 // step goes on to a field, given by its column. text is that of the column's argument, if it has one. It
 // returns the node, or -1 if there are too many different shapes.
 func (p *parser) step(w *walk, key columnKey, text []byte) int32 {
-	// What stood behind the same column last time most often does so again; it saves looking for the text.
-	for int(w.column) >= len(p.after) {
-		p.after = append(p.after, -1)
-	}
-	column := p.after[w.column]
-	if column >= 0 {
-		if c := &p.columns[column]; c.op != key.op || c.tag != key.tag ||
-			text == nil && c.arg != key.arg || text != nil && !bytes.Equal(p.texts.of(c.arg), text) {
-			column = -1
-		}
-	}
-	if column < 0 {
-		if text != nil {
-			key.arg = p.texts.intern(text)
-		}
-		var ok bool
-		if column, ok = p.columnIDs[key]; !ok {
-			if column, ok = p.knownColumns[key]; !ok {
-				if len(p.columns) >= someColumns && !key.op.always() {
-					return -1
-				}
-				column = p.addColumn(key)
-				p.columnIDs[key] = column
-			}
-		}
-		p.after[w.column] = column
-	}
-	next := p.child(w.at, column)
-	if next < 0 {
-		if p.full(w, key.op) {
+	// What stood here last time most often does so again, and then what stood behind the same column; it saves looking for the text.
+	next := p.nodes[w.at].latest
+	if next < 0 || !p.isColumn(p.nodes[next].column, key, text) {
+		column := p.columnOf(w.column, key, text)
+		if column < 0 {
 			return -1
 		}
-		next = p.addChild(w.at, column)
+		if next = p.child(w.at, column); next < 0 {
+			if p.full(w, key.op) {
+				return -1
+			}
+			next = p.addChild(w.at, column)
+		}
 	}
 	w.fields++
-	w.at, w.column = next, column
+	w.at, w.column = next, p.nodes[next].column
 	p.path = append(p.path, next)
 	return next
+}
+
+// isColumn tells whether a column is the one with the given key, or with the text for its argument.
+func (p *parser) isColumn(column int32, key columnKey, text []byte) bool {
+	c := &p.columns[column]
+	if c.op != key.op || c.tag != key.tag {
+		return false
+	}
+	if text == nil {
+		return c.arg == key.arg
+	}
+	return bytes.Equal(p.texts.of(c.arg), text)
+}
+
+// columnOf returns the column with the given key, or with the text for its argument, that comes behind another one. If there are too
+// many, it is -1.
+func (p *parser) columnOf(previous int32, key columnKey, text []byte) int32 {
+	for int(previous) >= len(p.after) {
+		p.after = append(p.after, -1)
+	}
+	column := p.after[previous]
+	if column >= 0 && p.isColumn(column, key, text) {
+		return column
+	}
+	if text != nil {
+		key.arg = p.texts.intern(text)
+	}
+	a, b := key.words()
+	if column = p.columnIDs.find(a, b); column < 0 {
+		if column = p.knownColumns.find(a, b); column < 0 {
+			if len(p.columns) >= someColumns && !key.op.always() {
+				return -1
+			}
+			column = p.addColumn(key)
+			p.columnIDs.set(a, b, column)
+		}
+	}
+	p.after[previous] = column
+	return column
 }
 
 // always tells whether a field of the op finds room in any shape.
@@ -333,6 +353,13 @@ func (p *parser) once(w *walk, o op, f *field) bool {
 
 // attribute goes to a KeyValue.
 func (p *parser) attribute(w *walk, f *field) bool {
+	if key, value, ok := plainString(f.bytes); ok {
+		at := p.step(w, columnKey{op: opString, tag: f.tag}, key)
+		if at >= 0 {
+			p.put(p.intern(at, value))
+		}
+		return at >= 0
+	}
 	var key, value, inner field
 	if !readField(f.bytes, &key) || key.tag != 1<<3|typeBytes || len(key.bytes) == 0 {
 		return false
@@ -368,6 +395,19 @@ func (p *parser) attribute(w *walk, f *field) bool {
 		p.put(inner.number)
 	}
 	return true
+}
+
+// plainString takes a KeyValue apart as most are: a key and a string whose lengths take a byte each.
+func plainString(b []byte) (key, value []byte, ok bool) {
+	const longest = 127
+	if len(b) < 6 || len(b) > longest || b[0] != 1<<3|typeBytes {
+		return nil, nil, false
+	}
+	i := 2 + int(b[1])
+	if i == 2 || i > len(b)-4 || b[i] != 2<<3|typeBytes || int(b[i+1]) != len(b)-i-2 || b[i+2] != 1<<3|typeBytes || int(b[i+3]) != len(b)-i-4 {
+		return nil, nil, false
+	}
+	return b[2:i], b[i+4:], true
 }
 
 // intern returns the text of a field. That of the shape's last such field is tried first.
@@ -413,16 +453,16 @@ func (p *parser) span(key *[16]byte, b []byte) {
 // findParents finds the parents of spans.
 func (p *parser) findParents() {
 	spans := p.t.spans
-	clear(p.spanIDs)
+	p.spanIDs.reset()
 	for i := range spans {
-		p.spanIDs[spans[i].id] = int32(i)
+		p.spanIDs.set(spans[i].id, 0, int32(i))
 	}
 	for i := range spans {
 		s := &spans[i]
 		if p.shapes[s.shape].parent < 0 {
 			continue
 		}
-		if j, ok := p.spanIDs[s.parentID]; ok && p.shapes[spans[j].shape].id >= 0 {
+		if j := p.spanIDs.find(s.parentID, 0); j >= 0 && p.shapes[spans[j].shape].id >= 0 {
 			s.parent = j
 		}
 	}

@@ -15,7 +15,7 @@ type Primer struct {
 	id    uint32
 
 	// What the parser of an Encoder looks things up in.
-	columnIDs map[columnKey]int32
+	columnIDs ids
 	shellIDs  map[string]int32
 }
 
@@ -32,22 +32,23 @@ func NewPrimer(encoded []byte) (*Primer, error) {
 	}
 	p := &Primer{
 		model: page.model, id: primerID(encoded),
-		columnIDs: map[columnKey]int32{}, shellIDs: map[string]int32{},
+		shellIDs: map[string]int32{},
 	}
 	m := &p.model
 	m.coder, m.blob, m.values = coder{}, nil, nil
 	for id, c := range m.columns[kinds:] {
-		p.columnIDs[c.columnKey] = int32(id) + int32(kinds)
+		a, b := c.words()
+		p.columnIDs.set(a, b, int32(id)+int32(kinds))
 	}
 	for id, s := range m.shells {
 		p.shellIDs[string(appendShellKey(nil, s.kind, s.head, s.tail))] = int32(id)
 	}
 	for id, g := range m.groups[1:] {
-		m.groupIDs[[2]int32{g.resource, g.scope}] = int32(id) + 1
+		m.groupIDs.set(uint64(g.resource), uint64(g.scope), int32(id)+1)
 	}
 	for id := range m.columnModels {
 		for i, v := range m.columnModels[id].values {
-			m.valueIDs[valueKey{int32(id), v}] = int32(i)
+			m.valueIDs.set(v, uint64(id), int32(i))
 		}
 	}
 	m.texts.index()

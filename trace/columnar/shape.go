@@ -74,6 +74,8 @@ type columnKey struct {
 	arg uint64 // a number or a text
 }
 
+func (k columnKey) words() (a, b uint64) { return k.arg, uint64(k.tag)<<8 | uint64(k.op) }
+
 // column is what the fields of one kind have in common, wherever they stand.
 type column struct {
 	columnKey

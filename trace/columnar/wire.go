@@ -23,6 +23,10 @@ func readVarint(b []byte) (v uint64, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), 1
 	}
+	return readLongVarint(b)
+}
+
+func readLongVarint(b []byte) (v uint64, n int) {
 	v, n = binary.Uvarint(b)
 	if n <= 0 || b[n-1] == 0 {
 		return 0, 0
