@@ -73,6 +73,10 @@ soak: need-go ## random histories of the database against a model, crashes and k
 bench: need-go ## the table of numbers beside their goals (BENCH="-traces 2000" for a quick look)
 	@$(GO) run ./bench $(BENCH)
 
+.PHONY: proto
+proto: need-go ## the Go code of the .proto files, which is committed
+	@$(GO) run -C tools/proto . -root ../.. $$(git ls-files '*.proto')
+
 .PHONY: clean
 clean: ## remove bin/ (not the traces in tempo-data/)
 	rm -rf $(BIN)

@@ -1,0 +1,206 @@
+package ring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cortexproject/cortex/pkg/ring"
+	"github.com/cortexproject/cortex/pkg/util/services"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ErrNoInstances is returned while a ring has nobody that could answer.
+var ErrNoInstances = errors.New("no instance is registered in the ring")
+
+// Instance is a member of a ring.
+type Instance struct {
+	ID string
+	// Address is where it serves gRPC.
+	Address string
+	Zone    string
+	State   string
+	// Heartbeat is when it last said that it is there, in its own time, to the second.
+	Heartbeat time.Time
+}
+
+// Ring watches a ring.
+type Ring struct {
+	config Config
+	ring   *ring.Ring
+}
+
+// Watch returns the ring of that name. When it returns it knows what the store knew; it follows what changes until Close.
+func (s *Store) Watch(ctx context.Context, c Config) (*Ring, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r, err := ring.New(s.ringConfig(c), c.Name, c.key(), s.log, s.metrics)
+	if err != nil {
+		return nil, fmt.Errorf("watch ring %s: %w", c.Name, err)
+	}
+	if err := services.StartAndAwaitRunning(ctx, r); err != nil {
+		return nil, fmt.Errorf("watch ring %s: %w", c.Name, err)
+	}
+	return &Ring{config: c, ring: r}, nil
+}
+
+func (s *Store) ringConfig(c Config) ring.Config {
+	return ring.Config{
+		KVStore:              s.config,
+		HeartbeatTimeout:     c.HeartbeatTimeout,
+		ReplicationFactor:    c.Replication,
+		ZoneAwarenessEnabled: c.Zones,
+		SubringCacheDisabled: true,
+	}
+}
+
+// Close ends the watching.
+func (r *Ring) Close() error { return services.StopAndAwaitTerminated(context.Background(), r.ring) }
+
+// Token returns the place of a key of a tenant in the ring.
+func Token(tenant string, key [16]byte) uint32 {
+	d := xxhash.New()
+	_, _ = d.WriteString(tenant)
+	_, _ = d.Write([]byte{0}) // tenants have no zeros in their names
+	_, _ = d.Write(key[:])
+	return uint32(d.Sum64())
+}
+
+// write is the operation of a push: on ACTIVE instances; where a replica is not ACTIVE, the next in the ring stands in for it.
+var write = ring.Write
+
+// Batch calls push once for each instance that is a replica of some of the tokens, concurrently, with the indexes of its tokens. It returns nil as soon
+// as each token was taken by a write quorum of its replicas: more than half of them.
+//
+// Otherwise the error is one that push returned, the most telling: one that blames the request before one that blames the instance. Where too few replicas are
+// there to try, it is Unavailable.
+//
+// Calls of push may go on after Batch has returned, so push must not use ctx's end as a reason to stop; done is called when none goes on.
+func (r *Ring) Batch(ctx context.Context, tokens []uint32, push func(to Instance, indexes []int) error, done func()) error {
+	var mu sync.Mutex
+	var worst error
+	err := ring.DoBatch(ctx, write, r.ring, nil, tokens, func(to ring.InstanceDesc, indexes []int) error {
+		err := push(instance("", &to), indexes)
+		if err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			if worst == nil || telling(err) > telling(worst) {
+				worst = err
+			}
+		}
+		return err
+	}, done)
+	mu.Lock()
+	defer mu.Unlock()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case worst != nil:
+		return worst
+	default:
+		return status.Errorf(codes.Unavailable, "ring %s: %v", r.config.Name, err)
+	}
+}
+
+// telling orders errors by how much they tell who sent the batch: what is wrong with it, before that it came at a bad time.
+func telling(err error) int {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.Unauthenticated:
+		return 3
+	case codes.ResourceExhausted:
+		return 2
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown:
+		return 0
+	default:
+		return 1
+	}
+}
+
+// ReadSet is whom to ask so that the answers together hold all that is acknowledged.
+type ReadSet struct {
+	// Ask are the instances to ask, all of them.
+	Ask []Instance
+	// Silent are registered, and have not been heard of: they count as failed.
+	Silent []Instance
+	// Replication and Zones are as in Config.
+	Replication int
+	Zones       bool
+}
+
+// Enough reports whether the answers are enough though those in failed, of Ask, did not answer well. So they are while fewer than half of the replicas
+// of anything can be among the silent and the failed: up to Replication/2 instances, or instances of up to Replication/2 zones.
+func (s *ReadSet) Enough(failed ...Instance) bool {
+	most := s.Replication / 2
+	if !s.Zones {
+		return len(s.Silent)+len(failed) <= most
+	}
+	zones := make(map[string]struct{})
+	for _, list := range [2][]Instance{s.Silent, failed} {
+		for _, i := range list {
+			zones[i.Zone] = struct{}{}
+		}
+	}
+	return len(zones) <= most
+}
+
+// ReadSet returns whom to ask now. It is ErrNoInstances while nobody is registered: then nothing recent was ever written, or the ring is
+// not known yet.
+func (r *Ring) ReadSet() (*ReadSet, error) {
+	healthy, silent, err := r.ring.GetAllInstanceDescs(ring.Reporting)
+	if errors.Is(err, ring.ErrEmptyRing) {
+		return nil, fmt.Errorf("ring %s: %w", r.config.Name, ErrNoInstances)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ring %s: %w", r.config.Name, err)
+	}
+	set := &ReadSet{Replication: r.config.Replication, Zones: r.config.Zones}
+	for i := range healthy {
+		set.Ask = append(set.Ask, instance("", &healthy[i]))
+	}
+	for i := range silent {
+		set.Silent = append(set.Silent, instance("", &silent[i]))
+	}
+	return set, nil
+}
+
+// Owner returns the instance that owns key: of those that are heard of and ACTIVE the one that key falls to, by rendezvous, so that few keys
+// change hands where an instance comes or goes. Processes whose views of the ring differ may name two.
+func (r *Ring) Owner(key string) (Instance, error) {
+	members, err := r.ring.GetInstanceDescsForOperation(active)
+	var owner Instance
+	var most uint64
+	if err == nil || errors.Is(err, ring.ErrEmptyRing) {
+		for id, desc := range members {
+			weight := xxhash.Sum64String(id + "\x00" + key)
+			if owner.ID == "" || weight > most || weight == most && id < owner.ID {
+				owner, most = instance(id, &desc), weight
+			}
+		}
+		if owner.ID == "" {
+			err = ErrNoInstances
+		}
+	}
+	if err != nil {
+		return Instance{}, fmt.Errorf("ring %s: owner of %q: %w", r.config.Name, key, err)
+	}
+	return owner, nil
+}
+
+// active is the operation of who needs an instance that works.
+var active = ring.NewOp([]ring.InstanceState{ring.ACTIVE}, nil)
+
+func instance(id string, desc *ring.InstanceDesc) Instance {
+	return Instance{ID: id, Address: desc.Addr, Zone: desc.Zone, State: desc.State.String(), Heartbeat: time.Unix(desc.Timestamp, 0)}
+}
+
+// ServeHTTP shows the ring to people; who asks for application/json gets that. It takes a form that makes the ring forget an instance at once.
+func (r *Ring) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.ring.ServeHTTP(w, req) }

@@ -1,0 +1,337 @@
+package ring
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cortexproject/cortex/pkg/ring"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func openGossip(t *testing.T, join ...string) *Store {
+	t.Helper()
+	s, err := OpenStore(t.Context(), StoreConfig{Kind: Memberlist, Listen: "127.0.0.1:0", Join: join}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// quick is a ring whose instances are known and missed quickly.
+var quick = Config{Name: "test", Replication: 3, Heartbeat: time.Second, HeartbeatTimeout: 3 * time.Second, Settle: 100 * time.Millisecond, ForgetAfter: 6 * time.Second}
+
+func join(t *testing.T, s *Store, c Config, self Self) *Member {
+	t.Helper()
+	if self.Address == "" {
+		self.Address = net.JoinHostPort("127.0.0.1", "1")
+	}
+	m, err := s.Join(t.Context(), c, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// await waits until a condition holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(60 * time.Second)
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatal("waited too long until " + what)
+		}
+	}
+}
+
+func states(t *testing.T, r *Ring) string {
+	t.Helper()
+	set, err := r.ReadSet()
+	if errors.Is(err, ErrNoInstances) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, i := range set.Ask {
+		all = append(all, i.Address+" "+i.State)
+	}
+	for _, i := range set.Silent {
+		all = append(all, i.Address+" silent")
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+func TestProcessesThatGossipSeeTheSameRing(t *testing.T) {
+	t.Parallel()
+	first := openGossip(t)
+	watcher := openGossip(t, first.Address())
+	seen, err := watcher.Watch(t.Context(), quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seen.ReadSet(); !errors.Is(err, ErrNoInstances) {
+		t.Errorf("a ring without instances: %v", err)
+	}
+	var members []*Member
+	for _, id := range []string{"a", "b", "c"} {
+		s := first
+		if id != "a" {
+			s = openGossip(t, first.Address())
+		}
+		members = append(members, join(t, s, quick, Self{ID: id, Address: "127.0.0.1:" + map[string]string{"a": "1", "b": "2", "c": "3"}[id]}))
+	}
+	await(t, "all are seen", func() bool {
+		return states(t, seen) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 ACTIVE, 127.0.0.1:3 ACTIVE"
+	})
+	owner, err := seen.Owner("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range members {
+		await(t, "all name the same owner", func() bool { o, err := m.Owner("acme"); return err == nil && o.ID == owner.ID })
+	}
+	w := httptest.NewRecorder()
+	seen.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if !strings.Contains(w.Body.String(), "127.0.0.1:2") {
+		t.Error("the page does not show an instance")
+	}
+
+	if err := members[2].Retire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the retired one is seen as such", func() bool { return strings.Contains(states(t, seen), "127.0.0.1:3 READONLY") })
+	if err := members[2].Leave(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "who left is gone", func() bool { return states(t, seen) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 ACTIVE" })
+	// One ends without a word: it keeps its place, counts as failed, and is forgotten.
+	if err := members[1].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it is silent", func() bool { return states(t, seen) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 silent" })
+	await(t, "it is forgotten", func() bool { return states(t, seen) == "127.0.0.1:1 ACTIVE" })
+	for _, close := range []func() error{members[0].Stop, seen.Close} {
+		if err := close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAnInstanceTakesItsPlaceAgainWhenItRestarts(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	first := openGossip(t)
+	watched, err := first.Watch(t.Context(), quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := quick
+	c.Settle = time.Hour
+	m := join(t, openGossip(t, first.Address()), c, Self{ID: "a", TokensFile: file})
+	await(t, "it is JOINING", func() bool { return strings.Contains(states(t, watched), "JOINING") })
+	if m.Known() || m.Active() {
+		t.Error("a new instance is known or ACTIVE")
+	}
+	if err := watched.Batch(t.Context(), []uint32{1}, func(Instance, []int) error { t.Error("written to who is JOINING"); return nil }, func() {}); status.Code(err) != codes.Unavailable {
+		t.Errorf("batch while nobody is ACTIVE: %v", err)
+	}
+	if err := m.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	m = join(t, openGossip(t, first.Address()), c, Self{ID: "a", TokensFile: file})
+	await(t, "it is JOINING again", func() bool { return strings.Contains(states(t, watched), "JOINING") })
+	if !m.Known() || m.Active() {
+		t.Error("an instance that ended before it had settled is not known, or is ACTIVE")
+	}
+	if err := m.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	m = join(t, openGossip(t, first.Address()), quick, Self{ID: "a", TokensFile: file})
+	await(t, "it is ACTIVE", func() bool { return strings.Contains(states(t, watched), "ACTIVE") })
+	tokens := tokensOf(watched, "a")
+	await(t, "that is noted", func() bool { ok, _ := filepath.Glob(file + ".settled"); return len(ok) == 1 })
+	if err := m.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	m = join(t, openGossip(t, first.Address()), c, Self{ID: "a", TokensFile: file})
+	if !m.Active() {
+		t.Error("an instance that was ACTIVE settles again")
+	}
+	await(t, "its place is seen", func() bool { return slices.Equal(tokensOf(watched, "a"), tokens) })
+	if err := errors.Join(m.Leave(), watched.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func tokensOf(r *Ring, id string) []uint32 {
+	members, err := r.ring.GetInstanceDescsForOperation(ring.Reporting)
+	if err != nil {
+		return nil
+	}
+	return members[id].Tokens
+}
+
+func TestABatchIsDoneWhenAQuorumHasEachToken(t *testing.T) {
+	t.Parallel()
+	s := openGossip(t)
+	var members []*Member
+	for i, id := range []string{"a", "b", "c", "d"} {
+		members = append(members, join(t, s, quick, Self{ID: id, Address: net.JoinHostPort("127.0.0.1", string(rune('1'+i)))}))
+	}
+	r := members[0].Ring
+	await(t, "all are ACTIVE", func() bool { return strings.Count(states(t, r), "ACTIVE") == 4 })
+	tokens := make([]uint32, 100)
+	for i := range tokens {
+		tokens[i] = Token("acme", [16]byte{byte(i)})
+	}
+	batch := func(fail func(Instance) error) ([]int, error) {
+		var mu sync.Mutex
+		taken := make([]int, len(tokens))
+		over := make(chan struct{})
+		err := r.Batch(t.Context(), tokens, func(to Instance, indexes []int) error {
+			if err := fail(to); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, i := range indexes {
+				taken[i]++
+			}
+			return nil
+		}, func() { close(over) })
+		<-over
+		return taken, err
+	}
+	taken, err := batch(func(Instance) error { return nil })
+	if err != nil || slices.Min(taken) != 3 || slices.Max(taken) != 3 {
+		t.Errorf("all take: %v, %v", err, taken)
+	}
+	unavailable := status.Error(codes.Unavailable, "gone")
+	taken, err = batch(func(to Instance) error {
+		if to.Address == "127.0.0.1:2" {
+			return unavailable
+		}
+		return nil
+	})
+	if err != nil || slices.Min(taken) != 2 {
+		t.Errorf("one is gone: %v, %v", err, taken)
+	}
+	full := status.Error(codes.ResourceExhausted, "too much")
+	_, err = batch(func(to Instance) error {
+		switch to.Address {
+		case "127.0.0.1:1":
+			return nil
+		case "127.0.0.1:2":
+			return full
+		}
+		return unavailable
+	})
+	if !errors.Is(err, full) {
+		t.Errorf("two are gone and one says why it does not take it: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	held := make(chan struct{})
+	if err := r.Batch(ctx, tokens, func(Instance, []int) error { <-held; return nil }, func() {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a batch that is given up: %v", err)
+	}
+	close(held)
+	for _, m := range members {
+		if err := m.Leave(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestReadsBearLessThanHalfOfTheReplicas(t *testing.T) {
+	t.Parallel()
+	in := func(zone string) Instance { return Instance{Zone: zone} }
+	for _, c := range []struct {
+		name           string
+		replication    int
+		zones          bool
+		silent, failed []Instance
+		enough         bool
+	}{
+		{"one copy, all answer", 1, false, nil, nil, true},
+		{"one copy, one fails", 1, false, nil, []Instance{in("x")}, false},
+		{"one copy, one is silent", 1, false, []Instance{in("x")}, nil, false},
+		{"one fails", 3, false, nil, []Instance{in("x")}, true},
+		{"two fail", 3, false, nil, []Instance{in("x"), in("x")}, false},
+		{"one is silent, one fails", 3, false, []Instance{in("x")}, []Instance{in("x")}, false},
+		{"a zone fails", 3, true, []Instance{in("x")}, []Instance{in("x"), in("x")}, true},
+		{"one in each of two zones fails", 3, true, []Instance{in("x")}, []Instance{in("y")}, false},
+	} {
+		set := &ReadSet{Replication: c.replication, Zones: c.zones, Silent: c.silent}
+		if set.Enough(c.failed...) != c.enough {
+			t.Errorf("%s: enough is %v", c.name, !c.enough)
+		}
+	}
+}
+
+func TestOnlyWhatTheReplicationCanStandIsForgotten(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	c := Config{Replication: 3, HeartbeatTimeout: time.Minute, ForgetAfter: time.Hour}
+	at := func(zone string, ago time.Duration) ring.InstanceDesc {
+		return ring.InstanceDesc{Zone: zone, Timestamp: now.Add(-ago).Unix()}
+	}
+	for _, test := range []struct {
+		name        string
+		replication int
+		zones       bool
+		ring        map[string]ring.InstanceDesc
+		want        []string
+	}{
+		{"nobody is silent", 3, false, map[string]ring.InstanceDesc{"a": at("x", 0), "b": at("x", time.Second)}, nil},
+		{"silent, not for long", 3, false, map[string]ring.InstanceDesc{"a": at("x", 0), "b": at("x", time.Minute+time.Second)}, nil},
+		{"silent for long", 3, false, map[string]ring.InstanceDesc{"a": at("x", 0), "b": at("x", 2*time.Hour)}, []string{"b"}},
+		{"two are", 3, false, map[string]ring.InstanceDesc{"a": at("x", 0), "b": at("x", 2*time.Hour), "c": at("x", 2*time.Minute)}, nil},
+		{"two of a zone are", 3, true, map[string]ring.InstanceDesc{"a": at("y", 0), "b": at("x", 2*time.Hour), "c": at("x", 2*time.Minute)}, []string{"b"}},
+		{"what has no second copy", 1, false, map[string]ring.InstanceDesc{"a": at("x", 0), "b": at("x", 2*time.Hour)}, nil},
+	} {
+		c.Replication, c.Zones = test.replication, test.zones
+		if got := forgotten(&ring.Desc{Ingesters: test.ring}, c, now); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestWhatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []Config{
+		{}, {Name: "x", Replication: 2}, {Name: "x", Heartbeat: time.Minute, HeartbeatTimeout: time.Minute}, {Name: "x", ForgetAfter: time.Second},
+	} {
+		if _, err := c.withDefaults(); err == nil {
+			t.Errorf("%+v is taken", c)
+		}
+	}
+	for _, c := range []StoreConfig{
+		{Kind: "paper"}, {Kind: Memberlist, Listen: "nowhere"}, {Kind: Memberlist, Listen: "127.0.0.1:x"}, {Kind: Memberlist, Listen: "127.0.0.1:0", Advertise: "x"}, {Kind: Consul},
+	} {
+		if _, err := OpenStore(t.Context(), c, nil, nil); err == nil {
+			t.Errorf("%+v is taken", c)
+		}
+	}
+}
