@@ -192,8 +192,8 @@ func TestMergeIsTheBlockOfAllThatTheInputsHave(t *testing.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		codecs := rapid.SampledFrom([]MergeCodec{mergedLines{}, newPackedLines()})
 		codec := codecs.Draw(t, "codec")
-		all := randomEntries(rng, rapid.SampledFrom([]int{1, 30, 300}).Draw(t, "keys"), rapid.SampledFrom([]int{0, 100, 3000}).Draw(t, "padding"))
-		run := rapid.SampledFrom([]int{1, 3, 20, 100}).Draw(t, "run")
+		all := randomEntries(rng, rapid.SampledFrom([]int{1, 20, 120}).Draw(t, "keys"), rapid.SampledFrom([]int{0, 100, 3000}).Draw(t, "padding"))
+		run := rapid.SampledFrom([]int{1, 3, 20, 50}).Draw(t, "run")
 		several := rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "of several inputs")
 		inputs := make([][]entry, rapid.IntRange(1, 4).Draw(t, "inputs"))
 		turn := 0
@@ -215,6 +215,7 @@ func TestMergeIsTheBlockOfAllThatTheInputsHave(t *testing.T) {
 			}
 		}
 		pageBytes := rapid.SampledFrom([]int{0, 500, 2000})
+		level := rapid.SampledFrom([]page.Level{page.Raw, page.Raw, page.DefaultLevel}).Draw(t, "level")
 		bucket := newMemory()
 		var blocks []*Block
 		values := map[[16]byte][][]byte{}
@@ -222,7 +223,7 @@ func TestMergeIsTheBlockOfAllThatTheInputsHave(t *testing.T) {
 			if len(entries) == 0 {
 				continue
 			}
-			blocks = append(blocks, writeWith(t, bucket, codec, entries, WriterOptions{PageBytes: pageBytes.Draw(t, "its page")}))
+			blocks = append(blocks, writeWith(t, bucket, codec, entries, WriterOptions{PageBytes: pageBytes.Draw(t, "its page"), Compression: level}))
 			for _, e := range entries {
 				values[e.key] = append(values[e.key], e.value)
 			}
@@ -235,7 +236,7 @@ func TestMergeIsTheBlockOfAllThatTheInputsHave(t *testing.T) {
 			}
 		}
 		o := MergeOptions{Codec: codec, MemoryBytes: rapid.SampledFrom([]int64{0, 1, 10_000}).Draw(t, "memory")}
-		o.Writer.PageBytes = pageBytes.Draw(t, "page")
+		o.Writer.PageBytes, o.Writer.Compression = pageBytes.Draw(t, "page"), level
 		m, err := Merge(ctx, bucket, tenant, blocks, o)
 		if err != nil {
 			t.Fatal(err)
@@ -244,7 +245,7 @@ func TestMergeIsTheBlockOfAllThatTheInputsHave(t *testing.T) {
 			t.Fatalf("%d parents, level %d", len(m.Parents), m.Level)
 		}
 		merged := New(bucket, m, codec)
-		sameAnswers(t, merged, writeWith(t, newMemory(), codec, all, WriterOptions{}))
+		sameAnswers(t, merged, writeWith(t, newMemory(), codec, all, WriterOptions{Compression: page.Raw}))
 		// And once more, with itself: nothing is there twice.
 		again, err := Merge(ctx, bucket, tenant, append(blocks, merged), o)
 		if err != nil {
@@ -352,7 +353,7 @@ func TestDamagedInputEndsAMerge(t *testing.T) {
 	for _, object := range []string{dataObject, summaryObject, searchObject, indexObject} {
 		name := objectName(tenant, bad.meta.ID, object)
 		content := bucket.objects[name]
-		for i := 0; i < len(content); i += 1 + len(content)/100 {
+		for i := 0; i < len(content); i += 1 + len(content)/40 {
 			damaged := bucket.clone()
 			damaged.objects[name] = flipped(content, i)
 			inputs := []*Block{New(damaged, bad.meta, codec), New(damaged, good.meta, codec)}
@@ -446,7 +447,7 @@ func heap() uint64 {
 	return s.HeapAlloc
 }
 
-// Four blocks of 16 MiB, with values of all lengths up to 2 MiB, are merged with no more memory than the longest value, some pages and what is
+// Four blocks of 9 MiB, with values of all lengths up to 2 MiB, are merged with no more memory than the longest value, some pages and what is
 // read ahead take.
 func TestMemoryOfAMergeDoesNotGrowWithTheBlocks(t *testing.T) {
 	for _, c := range []struct {
@@ -462,7 +463,7 @@ func TestMemoryOfAMergeDoesNotGrowWithTheBlocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			rng := rand.New(rand.NewPCG(1, 2))
-			all := randomEntries(rng, 4000, 0)
+			all := randomEntries(rng, 2000, 0)
 			noise := make([]byte, 2<<20)
 			for i := range noise {
 				noise[i] = byte(rng.Uint32() | 0x80)
@@ -500,10 +501,10 @@ func TestMemoryOfAMergeDoesNotGrowWithTheBlocks(t *testing.T) {
 			before := heap()
 			watch := &heapWatch{Bucket: store}
 			m, err := Merge(ctx, watch, tenant, blocks, MergeOptions{Codec: mergedLines{}})
-			if err != nil || m.Keys != 4000 {
+			if err != nil || m.Keys != 2000 {
 				t.Fatal(m, err)
 			}
-			if used := int64(watch.most) - int64(before); watch.most == 0 || used > 24<<20 {
+			if used := int64(watch.most) - int64(before); watch.most == 0 || used > 16<<20 {
 				t.Errorf("%d MiB of memory for %d MiB of values", used>>20, size>>20)
 			} else {
 				t.Logf("%d MiB of memory for %d MiB of values", used>>20, size>>20)
