@@ -424,7 +424,7 @@ func (g *generator) expr(depth int) (*index.Expr, string) {
 		return index.Prefix([]byte(field), []byte(value)), fmt.Sprintf("%s=%q…", field, value)
 	case 3, 4:
 		part := pick(g, "b", "1", "e", "\xff")
-		return index.Match([]byte(field), func(v []byte) bool { return bytes.Contains(v, []byte(part)) }), fmt.Sprintf("%s=…%q…", field, part)
+		return index.Match([]byte(field), nil, func(v []byte) bool { return bytes.Contains(v, []byte(part)) }), fmt.Sprintf("%s=…%q…", field, part)
 	case 5, 6:
 		all, text := of()
 		return index.And(all...), "and" + text

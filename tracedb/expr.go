@@ -1,6 +1,7 @@
 package tracedb
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -14,10 +15,7 @@ func ServiceIs(service string) *index.Expr { return index.Equal(trace.FieldServi
 // OperationIs holds on spans of that name, of service or, if that is empty, of any.
 func OperationIs(service, name string) *index.Expr {
 	if service == "" {
-		return index.Match(trace.FieldOperation, func(value []byte) bool {
-			_, _, of, err := trace.ParseOperation(value)
-			return err == nil && of == name
-		})
+		return index.Match(trace.FieldOperation, append([]byte{patternOperation}, name...), operationNamed(name))
 	}
 	var kinds []*index.Expr
 	for _, kind := range trace.Kinds {
@@ -53,6 +51,45 @@ func (a Attribute) HasPrefix(prefix string) (*index.Expr, error) {
 // Matches holds where the attribute has a value that as a whole matches pattern, a regular expression of package regexp, in which a dot
 // is any character. Of a value of 256 bytes or more it sees the first trace.MaxTermText.
 func (a Attribute) Matches(pattern string) (*index.Expr, error) {
+	accepts, err := textMatches(pattern)
+	if err != nil {
+		return nil, err
+	}
+	return a.holds(func(field []byte) *index.Expr {
+		return index.Match(field, append([]byte{patternText}, pattern...), accepts)
+	}), nil
+}
+
+// What the first byte of a pattern says that the rest is.
+const (
+	patternOperation = 'o' // the name of an operation, of whatever service
+	patternText      = 'x' // a regular expression for the text of an attribute's value
+)
+
+// CompilePattern makes of the pattern of an index.Match what it accepts; it is for index.ParseQuery.
+func CompilePattern(pattern []byte) (func(value []byte) bool, error) {
+	if len(pattern) == 0 {
+		return nil, errors.New("a match has no pattern")
+	}
+	switch text := string(pattern[1:]); pattern[0] {
+	case patternOperation:
+		return operationNamed(text), nil
+	case patternText:
+		return textMatches(text)
+	default:
+		return nil, fmt.Errorf("a pattern of unknown kind %q", pattern[0])
+	}
+}
+
+func operationNamed(name string) func(value []byte) bool {
+	return func(value []byte) bool {
+		_, _, of, err := trace.ParseOperation(value)
+		return err == nil && of == name
+	}
+}
+
+func textMatches(pattern string) (func(term []byte) bool, error) {
+	// By itself first: an error then names what it was given, and a parenthesis can't end the group.
 	if _, err := regexp.Compile(pattern); err != nil {
 		return nil, err
 	}
@@ -60,9 +97,7 @@ func (a Attribute) Matches(pattern string) (*index.Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.holds(func(field []byte) *index.Expr {
-		return index.Match(field, func(term []byte) bool { return re.Match(trace.TermText(term)) })
-	}), nil
+	return func(term []byte) bool { return re.Match(trace.TermText(term)) }, nil
 }
 
 // holds is the condition that leaf holds in the space of a, or in one of all.

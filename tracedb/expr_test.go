@@ -140,6 +140,14 @@ func TestConditionsMeanWhatTheySayOnOneSpan(t *testing.T) {
 			all = append(all, c.expr)
 		}
 		q.Where = index.And(all...)
+		// What another process is told means the same.
+		told, err := index.AppendQuery(nil, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q, err = index.ParseQuery(told, tracedb.CompilePattern); err != nil {
+			t.Fatal(err)
+		}
 
 		m := index.NewMemory()
 		want := make(map[byte]bool)
@@ -173,7 +181,15 @@ func TestConditionsThatCannotBeAnsweredAreErrors(t *testing.T) {
 	if _, err := a.HasPrefix(strings.Repeat("x", trace.MaxTermText+1)); err == nil || !strings.Contains(err.Error(), "240") {
 		t.Errorf("a long prefix: %v", err)
 	}
-	for _, pattern := range []string{"[", "a)(b", "("} {
+	for _, pattern := range []string{"", "?what"} {
+		if _, err := tracedb.CompilePattern([]byte(pattern)); err == nil {
+			t.Errorf("pattern %q is taken", pattern)
+		}
+	}
+	for _, pattern := range []string{"[", "(", "a)(b"} {
+		if _, err := tracedb.CompilePattern(append([]byte{'x'}, pattern...)); err == nil {
+			t.Errorf("pattern %s from elsewhere is taken", pattern)
+		}
 		if _, err := a.Matches(pattern); err == nil || strings.Contains(err.Error(), "(?s") {
 			t.Errorf("%s: %v", pattern, err)
 		}

@@ -241,7 +241,7 @@ func FuzzObject(f *testing.F) {
 			}
 			return false, nil
 		})
-		wheres := []*Expr{nil, Equal(field, value), Prefix(field, nil), Not(Equal(field, value)), Match(field, func([]byte) bool { return true })}
+		wheres := []*Expr{nil, Equal(field, value), Prefix(field, nil), Not(Equal(field, value)), Match(field, nil, func([]byte) bool { return true })}
 		found := make([][]Hit, len(wheres))
 		for i, where := range wheres {
 			fuzztest.Bounded(t, 64*len(content)+2*maxClasses*len(content), func() {

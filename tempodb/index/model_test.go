@@ -139,7 +139,7 @@ func drawExpr(t *rapid.T, depth int) *Expr {
 	case 1:
 		return Prefix(field, value[:len(value)/2])
 	case 2:
-		return Match(field, func(v []byte) bool { return bytes.Contains(v, value) })
+		return Match(field, nil, func(v []byte) bool { return bytes.Contains(v, value) })
 	case 3:
 		return Not(drawExpr(t, depth-1))
 	case 4:

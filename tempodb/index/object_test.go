@@ -75,7 +75,7 @@ func TestObjectOfManyStripesAgreesWithMemory(t *testing.T) {
 		"rare":   Equal(shopFields[7], []byte("user-001234")),
 		"both":   And(Equal([]byte("resource1"), []byte("value 3")), Equal(shopFields[2], shopValues[5])),
 		"prefix": Prefix(shopFields[7], []byte("user-0001")),
-		"match":  Match([]byte("resource2"), func(v []byte) bool { return bytes.HasSuffix(v, []byte("1")) }),
+		"match":  Match([]byte("resource2"), nil, func(v []byte) bool { return bytes.HasSuffix(v, []byte("1")) }),
 		"not":    Not(Equal([]byte("resource1"), []byte("value 3"))),
 		"never":  Equal([]byte("nothing"), nil),
 	}

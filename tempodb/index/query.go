@@ -55,7 +55,7 @@ const (
 type Expr struct {
 	Op    Op
 	Field []byte
-	Value []byte
+	Value []byte // of OpMatch the pattern
 	// Match accepts a value, for OpMatch: a compiled regular expression's Match, or any predicate.
 	// It must not keep the slice.
 	Match func(value []byte) bool
@@ -68,9 +68,10 @@ func Equal(field, value []byte) *Expr { return &Expr{Op: OpEqual, Field: field, 
 // Prefix is the condition that a row holds a term of field whose value begins with prefix.
 func Prefix(field, prefix []byte) *Expr { return &Expr{Op: OpPrefix, Field: field, Value: prefix} }
 
-// Match is the condition that a row holds a term of field whose value the predicate accepts.
-func Match(field []byte, accepts func([]byte) bool) *Expr {
-	return &Expr{Op: OpMatch, Field: field, Match: accepts}
+// Match is the condition that a row holds a term of field whose value the predicate accepts. pattern says what that is to another process, by whose
+// ParseQuery it is compiled; nil if the query never leaves this one.
+func Match(field, pattern []byte, accepts func([]byte) bool) *Expr {
+	return &Expr{Op: OpMatch, Field: field, Value: pattern, Match: accepts}
 }
 
 // And is the condition that all of exprs hold on one row.
