@@ -49,6 +49,7 @@ type summarySpan struct {
 	name       []byte
 	service    int32
 	kind       Kind
+	database   bool  // it calls one
 	above      int32 // the span that is the parent, -1 if it is not in the data
 	children   int32
 }
@@ -137,11 +138,12 @@ func (s *summarizer) span(b []byte, i int) (next int) {
 			end, i = readFixed64(b, i)
 		case 9<<3 | typeLen:
 			if from, i = readLen(b, i); i >= 0 {
-				tells, next := tellsError(b[:i], from)
+				tells, next := tellingAttribute(b[:i], from)
 				if next < 0 {
 					return next
 				}
-				failed = failed || tells
+				failed = failed || tells == tellsError
+				span.database = span.database || tells == tellsDatabase
 			}
 		case 15<<3 | typeLen:
 			if from, i = readLen(b, i); i >= 0 {
@@ -175,18 +177,36 @@ func readID(b []byte, i int) (id uint64, next int) {
 	return binary.BigEndian.Uint64(b[start:end]), end
 }
 
-// tellsError reports whether the attribute b[i:] tells of an error, as Jaeger's tag does.
-func tellsError(b []byte, i int) (_ bool, next int) {
+// What an attribute tells.
+const (
+	tellsNothing  = iota
+	tellsError    // that the span failed, as Jaeger's tag does
+	tellsDatabase // that what the span calls is a database
+)
+
+// tellingAttribute tells what the attribute b[i:] tells.
+func tellingAttribute(b []byte, i int) (tells, next int) {
 	if key, value, ok := plainString(b, i); ok {
-		return string(key) == "error" && string(value) == "true", len(b)
+		switch {
+		case string(key) == "error" && string(value) == "true":
+			return tellsError, len(b)
+		case len(key) >= len(keyDatabase) && string(key[:len(keyDatabase)]) == keyDatabase:
+			return tellsDatabase, len(b)
+		}
+		return tellsNothing, len(b)
 	}
 	key, r, next := readKeyValue(b, i)
 	if next < 0 || string(key) != "error" {
-		return false, next
+		return tellsNothing, next
 	}
-	v, next := readAnyValue(r.b, r.i)
-	return next >= 0 && v.isTrue(), next
+	if v, next := readAnyValue(r.b, r.i); next < 0 || v.isTrue() {
+		return tellsError, next
+	}
+	return tellsNothing, next
 }
+
+// keyDatabase begins the keys db.system and, later, db.system.name.
+const keyDatabase = "db.system"
 
 // contentOf hashes a span, with what its resource and scope are.
 func contentOf(shells uint64, span []byte) uint32 {
@@ -361,13 +381,13 @@ func (s *summarizer) knotted() bool {
 // findEnds notes the loose ends, after knotted.
 func (s *summarizer) findEnds() {
 	for n := range s.spans {
-		if span := &s.spans[n]; span.children == 0 && (span.kind == KindClient || span.kind == KindProducer) {
+		if span := &s.spans[n]; span.children == 0 && !span.database && (span.kind == KindClient || span.kind == KindProducer) {
 			s.ends = append(s.ends, summaryEnd{int32(s.services[span.service].rank), endTag(span.id)})
 		}
 	}
 }
 
-// summaryEnd is a loose end: a span that calls another process, without children. service is the rank of its service.
+// summaryEnd is a loose end: a span that calls another process, but no database, which hardly ever sends spans, without children. service is the rank of its service.
 type summaryEnd struct {
 	service int32
 	tag     uint32

@@ -89,7 +89,7 @@ var summarizers = sync.Pool{New: func() any { return new(summarizer) }}
 //	content             4 bytes, little endian: the sum of a hash of each span (contentOf)
 //	loose ends          for each service: n, n × 4 bytes, little endian, ascending
 //
-// A loose end is a span of kind client or producer that is no parent in the data; it is told by its ID's halves, as numbers of most
+// A loose end is a span of kind client or producer that is no parent in the data and has no attribute that names a database (keyDatabase); it is told by its ID's halves, as numbers of most
 // significant byte first, xored. Content and loose ends make it possible to join summaries of pieces (see JoinSummaries). A summary is knotted
 // if two of its spans share an ID, one has none, or one is its own ancestor; it has no loose ends then.
 const (

@@ -23,6 +23,7 @@ type treeSpan struct {
 	kind            tracev1.Span_SpanKind
 	start, end      uint64
 	version         int
+	database        bool
 }
 
 // drawTree draws the spans of a trace, most of which are what programs send: a server span of each call below the caller's client span.
@@ -43,6 +44,8 @@ func drawTree(t *rapid.T) []treeSpan {
 			s.parent = rapid.IntRange(-2, -1).Draw(t, "no parent")
 		case 1:
 			s.kind = tracev1.Span_SpanKind(rapid.IntRange(0, 5).Draw(t, "kind"))
+		case 2:
+			s.database = true
 		}
 		tree = append(tree, s)
 	}
@@ -59,6 +62,11 @@ func piece(tree []treeSpan, places []int) []byte {
 		span := &tracev1.Span{
 			TraceId: bytes.Repeat([]byte{1}, 16), SpanId: treeID(at), Kind: s.kind, StartTimeUnixNano: s.start, EndTimeUnixNano: s.end,
 			Name: fmt.Sprintf("operation %d of version %d", at%3, s.version),
+		}
+		if s.database {
+			span.Attributes = append(span.Attributes, &commonv1.KeyValue{
+				Key: "db.system", Value: &commonv1.AnyValue{Value: &commonv1.AnyValue_StringValue{StringValue: "redis"}},
+			})
 		}
 		switch s.parent {
 		case -1:
@@ -170,6 +178,11 @@ func TestATraceCutBetweenCallsIsJoined(t *testing.T) {
 		{parent: 4, service: 0, kind: tracev1.Span_SPAN_KIND_INTERNAL, start: 5, end: 5},
 	}
 	all := piece(tree, []int{0, 1, 2, 3, 4, 5, 6})
+	database := slices.Clone(tree)
+	database[1].database = true
+	if _, ok, err := JoinSummaries(nil, summaryOf(t, piece(database, []int{0, 1})), summaryOf(t, piece(tree, []int{2, 3, 4, 5, 6}))); ok || err != nil {
+		t.Errorf("below the call of a database: joined: %v, error %v", ok, err)
+	}
 	for name, of := range map[string]struct {
 		pieces [][]int
 		tell   bool
