@@ -17,14 +17,19 @@ func FuzzPacked(f *testing.F) {
 	f.Add(packed)
 	f.Add(packed[:len(packed)/2])
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		var last, value []byte
+		var last, value, keys, outline []byte
 		ordered, n := true, 0
 		err := Codec{}.Each(packed, func(key, v []byte) (bool, error) {
 			ordered = ordered && (n == 0 || bytes.Compare(last, key) < 0)
 			last, value = append(last[:0], key...), append(value[:0], v...)
+			keys = append(keys, key...)
 			n++
 			return n < 100, nil
 		})
+		_, listed := Codec{}.Keys(packed, func(key []byte) { outline = append(outline, key...) })
+		if err == nil && (listed != nil || !bytes.HasPrefix(outline, keys)) {
+			t.Fatalf("keys %x, unpacked %x, %v", outline, keys, listed)
+		}
 		var p columnar.Page
 		if parsed := p.Parse(packed, nil); err == nil && (parsed != nil || n != min(p.Len(), 100)) {
 			t.Fatalf("%d records, the page has %d, %v", n, p.Len(), parsed)

@@ -93,16 +93,3 @@ func TestADropThatFailsNamesTheBlock(t *testing.T) {
 		t.Error("a tenant that is none is taken")
 	}
 }
-
-func FuzzMarkNames(f *testing.F) {
-	for _, name := range []string{
-		markName(idOf(1), epoch), string(idOf(1)), string(idOf(1)) + ".dropped.", string(idOf(1)) + ".dropped.20260102T030405Z.dropped.20260102T030405Z", IndexObject, "claims/",
-	} {
-		f.Add(name)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		if id, at, ok := parseMark(name); ok && markName(id, at) != name {
-			t.Errorf("%q is read as %q", name, markName(id, at))
-		}
-	})
-}

@@ -2,14 +2,12 @@ package blocklist
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"pgregory.net/rapid"
 
+	"github.com/jaeger-tempo/tempo/internal/fuzztest"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 )
@@ -213,101 +212,20 @@ func sealed(content []byte) []byte {
 }
 
 func TestAPageThatPromisesTooMuchIsRefused(t *testing.T) {
-	body := page.AppendPage(nil, make([]byte, 4<<20), 0, page.DefaultLevel)
-	for _, claimed := range []int{4 << 20, 100} {
+	body := page.AppendPage(nil, make([]byte, maxIndexPage), 0, page.DefaultLevel)
+	for _, claimed := range []int{maxIndexPage, 100} {
 		h := Header{Tenant: tenant, Sum: xxhash.Sum64(body), pages: []indexPage{{len(body), claimed}}}
 		b, err := appendHeader(nil, &h)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b = append(b, body...)
-		before := allocated()
-		if _, err := ParseIndex(b, nil); !page.IsCorrupt(err) {
-			t.Errorf("claimed %d: %v", claimed, err)
-		}
-		if n := allocated() - before; n > 1<<20 {
-			t.Errorf("%d bytes of input took %d bytes of memory", len(b), n)
-		}
+		fuzztest.Bounded(t, len(b), func() {
+			if _, err := ParseIndex(b, nil); !page.IsCorrupt(err) {
+				t.Errorf("claimed %d: %v", claimed, err)
+			}
+		})
 	}
-}
-
-func allocated() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.TotalAlloc
-}
-
-// The entries of a page, with right checksums around them.
-func FuzzEntries(f *testing.F) {
-	for _, metas := range [][]*block.Meta{nil, metasOf(0, 1), {metaOf(1), metaOf(5, 1, 2)}} {
-		content := mustIndex(f, listOf(metas...), Header{})
-		h, length, err := ParseHeader(content)
-		if err != nil {
-			f.Fatal(err)
-		}
-		var entries []byte
-		if len(h.pages) > 0 {
-			if entries, err = page.Decode(nil, content[length:], 0); err != nil {
-				f.Fatal(err)
-			}
-		}
-		f.Add(entries)
-	}
-	f.Fuzz(func(t *testing.T, entries []byte) {
-		if len(entries) > maxIndexPage {
-			return
-		}
-		content := sealed(entries)
-		before := allocated()
-		x, err := ParseIndex(content, nil)
-		// A block in memory is some times as large as its entry: a map of objects. The rest is buffers.
-		if n := allocated() - before; n > 4<<20+200*uint64(len(entries)) {
-			t.Fatalf("%d bytes of entries took %d bytes of memory", len(entries), n)
-		}
-		if err != nil {
-			if !page.IsCorrupt(err) {
-				t.Fatal(err)
-			}
-			return
-		}
-		// What can be read can be listed, and written again.
-		s := situation{tenant: tenant, prev: newList(tenant).finish(), index: x, now: epoch}
-		l := s.next(nil)
-		reapSteps(l, ReapOptions{Now: epoch})
-		again, err := AppendIndex(nil, l, x.Header)
-		if err != nil {
-			t.Fatal(err)
-		}
-		y, err := ParseIndex(again, nil)
-		if err != nil || len(y.present) != len(x.present) || len(y.Damaged) != len(x.Damaged) {
-			t.Fatal(err)
-		}
-	})
-}
-
-func FuzzParseIndex(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(mustIndex(f, listOf(), Header{}))
-	f.Add(mustIndex(f, listOf(metasOf(0, 3)...), Header{Seq: 9, Writer: "w", Listed: epoch}))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		// Make the header's checksum right, or nothing else would be reached.
-		if n := len(content); n >= indexPrefix {
-			copy(content, indexMagic)
-			binary.LittleEndian.PutUint32(content[len(indexMagic):], indexVersion)
-			if length := indexPrefix + int(binary.LittleEndian.Uint16(content[len(indexMagic)+4:])) + 8; length <= n {
-				clear(content[len(indexMagic)+6 : indexPrefix])
-				binary.LittleEndian.PutUint64(content[length-8:], xxhash.Sum64(content[:length-8]))
-			}
-		}
-		before := allocated()
-		_, err := ParseIndex(content, nil)
-		if n := allocated() - before; n > 4<<20+400*uint64(len(content)) {
-			t.Fatalf("%d bytes took %d bytes of memory", len(content), n)
-		}
-		if err != nil && !page.IsCorrupt(err) {
-			t.Fatal(err)
-		}
-	})
 }
 
 // realistic returns n blocks as they may be in a store: random keys, checksums and sizes, some compacted, some cut.

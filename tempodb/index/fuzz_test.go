@@ -206,7 +206,7 @@ func (p parts) object(t *testing.T, rows, classes uint32) []byte {
 
 // A whole object, whose pages are sound and hold anything: what its parts are used for together.
 func FuzzObject(f *testing.F) {
-	for _, rows := range []int{30, 1100} {
+	for _, rows := range []int{2, 30, 1100} {
 		m, keys := NewMemory(), [][16]byte(nil)
 		shopRows(m, rows)
 		for owner := range (rows + 19) / 20 {

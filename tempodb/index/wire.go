@@ -67,8 +67,12 @@ func ParseQuery(b []byte, compile func(pattern []byte) (func(value []byte) bool,
 		return nil, fmt.Errorf("query of version %d, and this program reads %d", version, queryVersion)
 	}
 	q := &Query{Start: Range{p.varint(), p.varint()}, Duration: Range{p.varint(), p.varint()}, Limit: int(p.varint())}
-	if p.byte() == 1 && p.err == nil {
+	switch condition := p.byte(); {
+	case p.err != nil:
+	case condition == 1:
 		q.Where = p.expr(maxExprDepth)
+	case condition != 0: // not to be taken for none
+		return nil, fmt.Errorf("query has %d where it says whether there is a condition", condition)
 	}
 	switch {
 	case p.err != nil:

@@ -120,6 +120,14 @@ func (d *directory) records(i int) int64 {
 	return d.ordinal - d.entries[i].ordinal
 }
 
+// first returns the number of the first record.
+func (d *directory) first() int64 {
+	if len(d.entries) == 0 {
+		return d.ordinal
+	}
+	return d.entries[0].ordinal
+}
+
 // find returns the entry in whose page key is if it is anywhere; -1 if key is before them all.
 func (d *directory) find(key []byte) int {
 	return sort.Search(len(d.entries), func(i int) bool { return bytes.Compare(d.key(i), key) > 0 }) - 1

@@ -36,6 +36,10 @@ func OpenTable(data, dir io.ReaderAt, root Root) (*Table, error) {
 	if err := t.root.read(dir, t.rootRef); err != nil {
 		return nil, fmt.Errorf("root of a table's directory: %w", err)
 	}
+	if first := t.root.first(); first != 0 {
+		bad := &CorruptError{What: kindDirectory.String(), Offset: root.Offset, Reason: fmt.Sprintf("root of a table begins with record %d", first)}
+		return nil, naming(bad, dir)
+	}
 	return t, nil
 }
 

@@ -28,10 +28,11 @@ func FuzzRoundTrip(f *testing.F) {
 
 // memory is what a decoder may take for a page of so many bytes that says it has so much content. The numbers are those of FORMAT.md: content is
 // believed up to 256 times the length and 64 KiB; a decoder makes 8 numbers a byte of that at most, of 8 bytes in slices that grow; for each
-// span, of which there are no more than bytes, it keeps less than 4 KiB, and 1 KiB for each of 8,192 columns and their patterns.
+// span, of which there are no more than bytes, it keeps less than 4 KiB, and 1 KiB for each of 8,192 columns and their patterns. Texts are
+// in blocks of zstd, of which one has three bytes at least and 128 KiB of text at most.
 func memory(length, content, blob int) int {
 	content = min(content, maxRatio*length+ratioSlack)
-	return min(blob, MaxContent) + 8*8*3*content + length<<12 + 2*maxColumns<<10
+	return min(blob, (length/3+1)<<17) + 8*8*3*content + length<<12 + 2*maxColumns<<10
 }
 
 // readAll reads the whole page.

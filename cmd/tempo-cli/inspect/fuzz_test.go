@@ -64,12 +64,16 @@ func FuzzPage(f *testing.F) {
 		meta := &block.Meta{ID: "01M826G85SRYJWMRVVZCP3X78E", Tenant: "t", Objects: map[string]block.Object{"search": {Bytes: int64(len(raw))}}}
 		want, bad := page.Decode(nil, raw, 0)
 		n := 0
-		_, tail, err := inspect.Pages(t.Context(), memory{content: raw}, meta, "search", func(p inspect.Page, content []byte) error {
-			n++
-			if (p.Damage == nil) != (bad == nil) || p.Damage == nil && !bytes.Equal(content, want) {
-				t.Fatalf("damage is %v, package page says %v", p.Damage, bad)
-			}
-			return nil
+		var tail int64
+		var err error
+		fuzztest.Bounded(t, len(want)+64*len(raw), func() {
+			_, tail, err = inspect.Pages(t.Context(), memory{content: raw}, meta, "search", func(p inspect.Page, content []byte) error {
+				n++
+				if (p.Damage == nil) != (bad == nil) || p.Damage == nil && !bytes.Equal(content, want) {
+					t.Fatalf("damage is %v, package page says %v", p.Damage, bad)
+				}
+				return nil
+			})
 		})
 		if err != nil || bad == nil && (n != 1 || tail != 0) {
 			t.Fatalf("%d pages and %d bytes behind, %v; package page says %v", n, tail, err, bad)
