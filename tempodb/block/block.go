@@ -45,7 +45,10 @@ func Open(ctx context.Context, bucket backend.Bucket, tenant string, id ID, code
 // New returns the block that meta describes, and reads nothing. It is Open for who knows the meta.json.
 func New(bucket backend.Bucket, meta *Meta, codec Codec) *Block {
 	b := &Block{bucket: bucket, meta: meta, codec: codec, open: openerOf(bucket, meta), damage: new(damage), detours: new(detours)}
-	b.data.spot.part, b.summary.spot.part, b.filter.spot.part, b.search.spot.part = &b.data, &b.summary, &b.filter, &b.search
+	b.data.init()
+	b.summary.init()
+	b.filter.init()
+	b.search.init()
 	b.rebuilt.turn = make(chan struct{}, 1)
 	return b
 }
@@ -198,7 +201,7 @@ func (b *Block) dataTable(ctx context.Context) (*page.Table, error) {
 // openData returns the table of data with its own directory.
 func (b *Block) openData(ctx context.Context) (*page.Table, error) {
 	data, dir := b.open(ctx, dataObject), b.open(ctx, indexObject)
-	t, err := b.data.get(b.shelf.Load(), func(keep func(int64) bool) (*page.Table, error) {
+	t, err := b.data.get(ctx, b.shelf.Load(), func(keep func(int64) bool) (*page.Table, error) {
 		t, err := page.OpenPacked(data, dir, b.meta.Data, packerOf(b.codec))
 		if err == nil {
 			keep(t.Bytes())
@@ -213,7 +216,7 @@ func (b *Block) openData(ctx context.Context) (*page.Table, error) {
 
 func (b *Block) summaryTable(ctx context.Context) (*page.Table, error) {
 	r := b.open(ctx, summaryObject)
-	t, err := b.summary.get(b.shelf.Load(), func(keep func(int64) bool) (*page.Table, error) {
+	t, err := b.summary.get(ctx, b.shelf.Load(), func(keep func(int64) bool) (*page.Table, error) {
 		t, err := page.OpenTable(r, r, b.meta.Summary)
 		if err == nil {
 			keep(t.Bytes())
@@ -229,7 +232,7 @@ func (b *Block) summaryTable(ctx context.Context) (*page.Table, error) {
 func (b *Block) keyFilter(ctx context.Context) (*filter.Filter, error) {
 	r := b.open(ctx, filterObject)
 	size := b.meta.Objects[filterObject].Bytes
-	f, err := b.filter.get(b.shelf.Load(), func(keep func(int64) bool) (*filter.Filter, error) {
+	f, err := b.filter.get(ctx, b.shelf.Load(), func(keep func(int64) bool) (*filter.Filter, error) {
 		return twice(r, func(r *reader) (*filter.Filter, error) {
 			small := size >= 0 && size <= loadedFilter
 			if small && keep(size) {
@@ -270,7 +273,7 @@ func (b *Block) searchObject(ctx context.Context) (*index.Object, error) {
 		return &sealedReader{r: r, size: size, name: r.name, seal: salt(b.meta.ID, searchObject)}
 	}
 	r := b.open(ctx, searchObject)
-	o, err := b.search.get(b.shelf.Load(), func(keep func(int64) bool) (*index.Object, error) {
+	o, err := b.search.get(ctx, b.shelf.Load(), func(keep func(int64) bool) (*index.Object, error) {
 		o, err := twice(r, func(r *reader) (*index.Object, error) { return index.OpenObject(sealed(r), size) })
 		if err == nil {
 			keep(o.Bytes())

@@ -392,6 +392,36 @@ func TestThroughACacheAMissingObjectIsWhatItIsWithout(t *testing.T) {
 	}
 }
 
+// waiting is a bucket whose reads of the filter wait.
+type waiting struct {
+	*memory
+	begun, end chan struct{}
+}
+
+func (w *waiting) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if filepath.Base(name) == filterObject {
+		w.begun <- struct{}{}
+		<-w.end
+	}
+	return w.memory.ReadAt(ctx, name, p, off)
+}
+
+func TestNobodyWaitsLongerThanItsContextForAnotherToOpenAPart(t *testing.T) {
+	s := newSample(t, 9, 20)
+	bucket := &waiting{s.bucket, make(chan struct{}), make(chan struct{})}
+	b := mustOpen(t, bucket, s.id)
+	var first sync.WaitGroup
+	first.Go(func() { mustGet(t, b, s.entries[0]) })
+	<-bucket.begun
+	ended, end := context.WithCancel(ctx)
+	end()
+	if _, _, err := b.Get(ended, nil, s.entries[1].key); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(bucket.end)
+	first.Wait()
+}
+
 func TestAnEndedContextEndsWhatIsReadThroughACache(t *testing.T) {
 	s := newSample(t, 8, 50)
 	bucket, _ := withCache(t, s.bucket, cache.Options{})

@@ -1,17 +1,22 @@
 package block
 
 import (
-	"sync"
+	"context"
 	"sync/atomic"
 )
 
 // part is a part of the block that is opened at its first use, and kept while there is room for it on the shelf. If opening fails, the next
 // use tries again.
 type part[T any] struct {
-	mu     sync.Mutex
+	turn   chan struct{} // holds one who opens it
 	opened atomic.Pointer[T]
 	used   atomic.Bool // since the shelf looked
 	spot   spot
+}
+
+func (p *part[T]) init() {
+	p.turn = make(chan struct{}, 1)
+	p.spot.part = p
 }
 
 // load returns what is open; nil if nothing is.
@@ -25,12 +30,16 @@ func (p *part[T]) load() *T {
 
 // get returns what is open, or opens it. As soon as open knows how many bytes there would be to keep, it calls keep, which says if they
 // will be. Without a shelf there is room for everything.
-func (p *part[T]) get(s *Shelf, open func(keep func(bytes int64) bool) (*T, error)) (*T, error) {
+func (p *part[T]) get(ctx context.Context, s *Shelf, open func(keep func(bytes int64) bool) (*T, error)) (*T, error) {
 	if v := p.load(); v != nil {
 		return v, nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if v := p.load(); v != nil {
 		return v, nil
 	}
