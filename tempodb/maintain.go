@@ -161,24 +161,6 @@ func (db *DB) delete(ctx context.Context, ids []block.ID) error {
 	return errors.Join(errs...)
 }
 
-// cutSuperseded returns the blocks that no other block has for a parent, and the IDs of the rest: what they have, their children have.
-func cutSuperseded(blocks []*block.Block) (live []*block.Block, superseded []block.ID) {
-	parents := make(map[block.ID]bool)
-	for _, b := range blocks {
-		for _, id := range b.Meta().Parents {
-			parents[id] = true
-		}
-	}
-	for _, b := range blocks {
-		if id := b.Meta().ID; parents[id] {
-			superseded = append(superseded, id)
-		} else {
-			live = append(live, b)
-		}
-	}
-	return live, superseded
-}
-
 // sortOut returns the blocks that answer queries, and the IDs of those that others superseded or that were dropped, in the order in which they are to
 // be deleted: a crash, or a Compactor that worked on the blocks while the database was closed, may have left some.
 func (db *DB) sortOut(blocks []*block.Block, marks map[block.ID]time.Time) (live []*block.Block, retired []block.ID) {

@@ -3,6 +3,7 @@ package tempodb
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
@@ -16,7 +17,9 @@ func (u *upkeep) setAside(ctx context.Context, id block.ID) (bad bool, err error
 		u.holder.forgive(id)
 		return false, nil
 	case errors.Is(err, backend.ErrNotExist):
-		return true, u.holder.exchange(ctx, []block.ID{id}, nil)
+		err := u.holder.exchange(ctx, []block.ID{id}, nil)
+		stays := slices.ContainsFunc(u.holder.metas(), func(m *block.Meta) bool { return m.ID == id })
+		return !stays, err
 	case err != nil:
 		return false, err
 	}

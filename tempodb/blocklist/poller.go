@@ -125,11 +125,17 @@ func (p *Poller) Add(metas ...*block.Meta) (*List, Diff) {
 
 // Poll finds out which blocks there are, and returns them and what has changed since the last poll or Add. With an error too the list is good: it is
 // the one before, or, if only the index can't be written or a block not be found, the new one.
-func (p *Poller) Poll(ctx context.Context) (*List, Diff, error) {
+func (p *Poller) Poll(ctx context.Context) (*List, Diff, error) { return p.look(ctx, p.options.Lists) }
+
+// Look is Poll, and lists whatever the index says, as Options.Lists has every poll do: without an error the list has every block that could be read
+// when Look was called.
+func (p *Poller) Look(ctx context.Context) (*List, Diff, error) { return p.look(ctx, true) }
+
+func (p *Poller) look(ctx context.Context, lists bool) (*List, Diff, error) {
 	p.poll.Lock()
 	defer p.poll.Unlock()
 	p.stats.polls.Add(1)
-	list, diff, err := p.pollOnce(ctx)
+	list, diff, err := p.pollOnce(ctx, lists)
 	if err != nil {
 		p.stats.errors.Add(1)
 		err = fmt.Errorf("poll the blocks of tenant %s: %w", p.tenant, err)
@@ -137,10 +143,10 @@ func (p *Poller) Poll(ctx context.Context) (*List, Diff, error) {
 	return list, diff, err
 }
 
-func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
+func (p *Poller) pollOnce(ctx context.Context, eager bool) (*List, Diff, error) {
 	owner := p.options.Owner()
 	p.mu.Lock()
-	s := situation{tenant: p.tenant, prev: p.list.Load(), eager: p.options.Lists, now: p.options.Now()}
+	s := situation{tenant: p.tenant, prev: p.list.Load(), eager: eager, now: p.options.Now()}
 	given := len(p.added) // what is added from here on may be missed
 	p.mu.Unlock()
 
@@ -148,7 +154,7 @@ func (p *Poller) pollOnce(ctx context.Context) (*List, Diff, error) {
 	if err != nil {
 		return s.prev, Diff{}, err
 	}
-	lists := owner || p.options.Lists
+	lists := owner || eager
 	if !lists && found.believed && found.index == nil {
 		p.remember(found)
 		return s.prev, Diff{}, nil
