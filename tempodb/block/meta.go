@@ -218,6 +218,12 @@ func ReadMeta(ctx context.Context, bucket backend.Bucket, tenant string, id ID) 
 	if err != nil {
 		return nil, fmt.Errorf("block %s of tenant %s: %w", id, tenant, err)
 	}
+	return parseMetaOf(content, tenant, id)
+}
+
+// parseMetaOf is ParseMeta of a block that is known.
+func parseMetaOf(content []byte, tenant string, id ID) (*Meta, error) {
+	name := objectName(tenant, id, metaObject)
 	m, err := ParseMeta(content)
 	if err == nil && (m.Tenant != tenant || m.ID != id) {
 		err = fmt.Errorf("describes block %s of tenant %s", m.ID, m.Tenant)
