@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/cortexproject/cortex/pkg/ring"
 	"github.com/cortexproject/cortex/pkg/util/services"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // ErrNoInstances is returned while a ring has nobody that could answer.
@@ -71,58 +68,6 @@ func Token(tenant string, key [16]byte) uint32 {
 	_, _ = d.Write([]byte{0}) // tenants have no zeros in their names
 	_, _ = d.Write(key[:])
 	return uint32(d.Sum64())
-}
-
-// write is the operation of a push: on ACTIVE instances; where a replica is not ACTIVE, the next in the ring stands in for it.
-var write = ring.Write
-
-// Batch calls push once for each instance that is a replica of some of the tokens, concurrently, with the indexes of its tokens. It returns nil as soon
-// as each token was taken by a write quorum of its replicas: more than half of them.
-//
-// Otherwise the error is one that push returned, the most telling: one that blames the request before one that blames the instance. Where too few replicas are
-// there to try, it is Unavailable.
-//
-// Calls of push may go on after Batch has returned, so push must not use ctx's end as a reason to stop; done is called when none goes on.
-func (r *Ring) Batch(ctx context.Context, tokens []uint32, push func(to Instance, indexes []int) error, done func()) error {
-	var mu sync.Mutex
-	var worst error
-	err := ring.DoBatch(ctx, write, r.ring, nil, tokens, func(to ring.InstanceDesc, indexes []int) error {
-		err := push(instance("", &to), indexes)
-		if err != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			if worst == nil || telling(err) > telling(worst) {
-				worst = err
-			}
-		}
-		return err
-	}, done)
-	mu.Lock()
-	defer mu.Unlock()
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case worst != nil:
-		return worst
-	default:
-		return status.Errorf(codes.Unavailable, "ring %s: %v", r.config.Name, err)
-	}
-}
-
-// telling orders errors by how much they tell who sent the batch: what is wrong with it, before that it came at a bad time.
-func telling(err error) int {
-	switch status.Code(err) {
-	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.Unauthenticated:
-		return 3
-	case codes.ResourceExhausted:
-		return 2
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown:
-		return 0
-	default:
-		return 1
-	}
 }
 
 // ReadSet is whom to ask so that the answers together hold all that is acknowledged.
