@@ -11,19 +11,18 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/trace"
-	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 // Reader reads from a store. It may be used concurrently.
-type Reader struct{ store *tracedb.Store }
+type Reader struct{ store Store }
 
 // NewReader returns a Reader of store.
-func NewReader(store *tracedb.Store) *Reader { return &Reader{store: store} }
+func NewReader(store Store) *Reader { return &Reader{store: store} }
 
 // Trace returns all spans of a trace as OTLP TracesData, each once. It returns ErrTraceNotFound if there is none, and a
 // *tempodb.PartialError if a part of the store that may hold some could not be read.
 func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error) {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +41,14 @@ func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte,
 
 // FindTraceIDs returns the IDs of the traces that q asks for, newest first.
 func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) ([]trace.ID, error) {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return nil, err
 	}
 	return findIDs(ctx, db, q)
 }
 
-func findIDs(ctx context.Context, db *tempodb.DB, q *Query) ([]trace.ID, error) {
+func findIDs(ctx context.Context, db Database, q *Query) ([]trace.ID, error) {
 	hits, err := db.Search(ctx, q.index())
 	if err != nil {
 		return nil, fmt.Errorf("find traces: %w", err)
@@ -64,7 +63,7 @@ func findIDs(ctx context.Context, db *tempodb.DB, q *Query) ([]trace.ID, error) 
 // FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, valid during the call.
 // It ends with the first error of yield.
 func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, data []byte) error) error {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return err
 	}
@@ -83,7 +82,7 @@ func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield 
 
 // FindSummaries calls yield with the summaries of the traces that q asks for, newest first.
 func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, s *trace.Summary) error) error {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return err
 	}
@@ -106,7 +105,7 @@ func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yie
 
 // Services returns the names of all services that have spans, sorted.
 func (r *Reader) Services(ctx context.Context, tenant string) ([]string, error) {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return nil, err
 	}
@@ -119,7 +118,7 @@ func (r *Reader) Services(ctx context.Context, tenant string) ([]string, error) 
 
 // Operations returns the names and kinds of the spans of service, sorted; only those of kind if it is not nil.
 func (r *Reader) Operations(ctx context.Context, tenant, service string, kind *trace.Kind) ([]Operation, error) {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return nil, err
 	}
@@ -148,7 +147,7 @@ func (r *Reader) Operations(ctx context.Context, tenant, service string, kind *t
 // Dependencies returns how often services called each other in the traces with a span that started from start to end, inclusive. The
 // outcome is sorted. Each trace counts once and whole, however many parts of the store hold some of it.
 func (r *Reader) Dependencies(ctx context.Context, tenant string, start, end time.Time) ([]Dependency, error) {
-	db, err := r.store.Tenant(tenant)
+	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return nil, err
 	}
