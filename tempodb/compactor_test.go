@@ -520,13 +520,3 @@ func TestRunDoesAllUntilItIsToldToStop(t *testing.T) {
 	}
 	mustHave(t, store, all)
 }
-
-func FuzzClaim(f *testing.F) {
-	f.Add([]byte(`{"owner":"x","since":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z","inputs":["a"]}`))
-	f.Add([]byte("{}"))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		if b, err := parseClaim(content); err == nil && (b.Owner == "" || b.Until.IsZero()) {
-			t.Errorf("%+v", b)
-		}
-	})
-}

@@ -16,5 +16,8 @@
 //
 // A DB may be used by any number of goroutines; only one DB may have a directory open.
 //
+// A DB has its blocks for itself. Where several processes put blocks under one name, a Reader answers from them and Compactors keep them in
+// order: they share the work by claims, may be killed anywhere, and delete nothing that a reader may still be asking.
+//
 // An answer of which a part could not be read comes with a *PartialError: everything that was readable is in it.
 package tempodb
