@@ -51,9 +51,11 @@ type Reader struct {
 	cache  *cache.Cache // nil if it has none of its own
 	poller *blocklist.Poller
 
-	follow sync.Mutex // held to make the view that of a list
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	follow  sync.Mutex      // held to make the view that of a list
+	shown   *blocklist.List // that the view is of
+	looking chan struct{}   // holds a token while CatchUp looks
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 }
 
 // OpenReader opens a database for reading. When it returns the blocks that are there answer.
@@ -75,7 +77,7 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
 	}
-	r := &Reader{asked: queries{codec: o.Codec, shelf: o.Shelf}, bucket: o.Bucket, poller: poller}
+	r := &Reader{asked: queries{codec: o.Codec, shelf: o.Shelf}, bucket: o.Bucket, poller: poller, looking: make(chan struct{}, 1)}
 	if o.needsCache() {
 		if r.cache, err = cache.New(cache.Options{MemoryBytes: o.CacheBytes, Logger: o.Logger}); err != nil {
 			return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
@@ -121,11 +123,38 @@ func (r *Reader) Poll(ctx context.Context) error {
 	return err
 }
 
+// AsOf returns a time on this process's clock: questions that are asked from now on see every block that could be read at that time. It is zero
+// while blocks were not listed yet, but found in an index.
+func (r *Reader) AsOf() time.Time {
+	asOf := r.poller.AsOf() // before the list is looked at, which may be newer
+	r.show()
+	return asOf
+}
+
+// CatchUp makes AsOf no earlier than t, and lists the blocks if it must. Callers at the same time share a listing where it is good for them.
+func (r *Reader) CatchUp(ctx context.Context, t time.Time) error {
+	select {
+	case r.looking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-r.looking }()
+	if asOf := r.poller.AsOf(); !asOf.IsZero() && !asOf.Before(t) {
+		return nil
+	}
+	_, _, err := r.poller.Look(ctx)
+	return err
+}
+
 // show makes the view that of the newest list. Blocks that stay keep what is open of them.
 func (r *Reader) show() {
 	r.follow.Lock()
 	defer r.follow.Unlock()
 	list := r.poller.List()
+	if list == r.shown {
+		return
+	}
+	r.shown = list
 	known := make(map[block.ID]*block.Block)
 	for _, b := range r.asked.view.Load().blocks {
 		known[b.Meta().ID] = b

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,4 +139,27 @@ func TestAReaderTellsOfABlockWhoseMetaIsDamaged(t *testing.T) {
 	n := 0
 	err = r.EachSummary(t.Context(), index.Everything, func(Key, []byte) error { n++; return nil })
 	check("each summary", n > 0, err)
+}
+
+func TestAReaderThatHasCaughtUpSeesEveryBlockOfThatTime(t *testing.T) {
+	db := open(t, t.TempDir())
+	r := openReader(t, db)
+	first := r.AsOf()
+	twoBlocks(t, db)
+	if err := r.CatchUp(t.Context(), first); err != nil || len(r.Blocks()) != 0 || r.AsOf() != first {
+		t.Errorf("caught up with a time long ago: %v, %d blocks", err, len(r.Blocks()))
+	}
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			now := time.Now()
+			if err := r.CatchUp(t.Context(), now); err != nil || r.AsOf().Before(now) || len(r.Blocks()) != 2 {
+				t.Errorf("caught up: %v, as of %v before, %d blocks", err, now.Sub(r.AsOf()), len(r.Blocks()))
+			}
+		})
+	}
+	callers.Wait()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

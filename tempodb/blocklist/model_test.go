@@ -49,6 +49,7 @@ type process struct {
 	poller  *Poller
 	atoms   map[int]bool      // that it has seen
 	retired map[block.ID]bool // that it has seen superseded
+	asOf    map[int]bool      // what was finished at its AsOf
 	busy    bool
 }
 
@@ -68,7 +69,7 @@ func (w *world) restart(p *process) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p.atoms, p.retired = make(map[int]bool), make(map[block.ID]bool)
+	p.atoms, p.retired, p.asOf = make(map[int]bool), make(map[block.ID]bool), make(map[int]bool)
 }
 
 // fresh is what one sees that looks at the store for the first time, all at once.
@@ -171,12 +172,17 @@ func (w *world) checkView(p *process, must map[int]bool, polled bool, gone map[b
 			w.t.Fatalf("%s sees block%s serve again", p.name, numbers([]block.ID{m.ID}))
 		}
 	}
+	for _, d := range list.Damaged {
+		maps.Copy(covered, w.blocks[d.ID].atoms)
+	}
+	for atom := range p.asOf {
+		if !covered[atom] && !w.dropped[atom] && !w.damaged[atom] {
+			w.t.Fatalf("%s knows the blocks as of %s and does not see atom %d; it has live%v", p.name, p.poller.AsOf(), atom, liveNumbers(list))
+		}
+	}
 	// A folder is looked at again after some time: what was finished meanwhile may still be missed.
 	for _, u := range list.Unfinished {
 		maps.Copy(covered, w.blocks[u.ID].atoms)
-	}
-	for _, d := range list.Damaged {
-		maps.Copy(covered, w.blocks[d.ID].atoms)
 	}
 	for atom := range must {
 		if !covered[atom] && !w.dropped[atom] && !w.damaged[atom] {
@@ -244,8 +250,16 @@ func (w *world) poll(p *process) (done bool) {
 		}
 	}
 	crashed := false
+	finished, before := w.finishedAtoms(), p.poller.AsOf()
+	poll := p.poller.Poll
+	if rapid.IntRange(0, 3).Draw(w.t, "look") == 0 {
+		poll = p.poller.Look
+	}
 	err := w.during(p, "poll", func() error {
-		_, _, err := p.poller.Poll(w.t.Context())
+		_, _, err := poll(w.t.Context())
+		if p.poller.AsOf().After(before) {
+			p.asOf = finished
+		}
 		crashed = errors.Is(err, errCrash)
 		return err
 	})

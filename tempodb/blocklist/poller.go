@@ -50,6 +50,7 @@ type Poller struct {
 	options Options
 
 	list  atomic.Pointer[List]
+	asOf  atomic.Pointer[time.Time]
 	stats stats
 
 	mu    sync.Mutex    // of added
@@ -101,6 +102,16 @@ func NewPoller(bucket backend.Bucket, tenant string, o Options) (*Poller, error)
 
 // List returns the blocks as they are known now: empty before the first poll.
 func (p *Poller) List() *List { return p.list.Load() }
+
+// AsOf returns a time on this process's clock: blocks that could be read at that time are in List, or are damaged there, or are deleted. It is when the
+// latest listing began that looked at every folder, zero before there was one. No index moves it, however new: when its owner listed only the owner's clock
+// knows, and clocks differ. What changes List after that takes no block out of it that is still needed.
+func (p *Poller) AsOf() time.Time {
+	if t := p.asOf.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
+}
 
 // Stats returns what the poller has done so far.
 func (p *Poller) Stats() Stats {
@@ -198,6 +209,9 @@ func (p *Poller) pollOnce(ctx context.Context, eager bool) (*List, Diff, error) 
 		maps.Copy(read, again)
 	}
 	list, diff := p.apply(&s, read, given)
+	if s.sawAll() {
+		p.asOf.Store(&s.now) // after the list
+	}
 	if err := unsure(&s, read); err != nil {
 		return list, diff, err // the next poll takes this index for new once more
 	}

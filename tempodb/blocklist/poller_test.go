@@ -323,6 +323,39 @@ func TestABlockIsSeenWhenItsMetaIsWritten(t *testing.T) {
 	mustLive(t, list, 100)
 }
 
+func TestOnlyAListingThatLooksAtEveryFolderSaysSinceWhenTheListIsGood(t *testing.T) {
+	bucket, c := newMemory(), &clock{epoch.Add(1000 * time.Second)}
+	owner, reader := newPoller(t, bucket, c, true, "owner"), newPoller(t, bucket, c, false, "")
+	asOf := func(p *Poller, want time.Time) {
+		t.Helper()
+		if got := p.AsOf(); !got.Equal(want) {
+			t.Errorf("as of %v, want %v", got, want)
+		}
+	}
+	asOf(reader, time.Time{})
+	bucket.begin(idOf(100))
+	mustPoll(t, owner)
+	first := c.now
+	asOf(owner, first)
+	c.now = c.now.Add(time.Second)
+	bucket.finish(t, metaOf(100))
+	mustPoll(t, owner) // leaves the folder for later
+	asOf(owner, first)
+	list, _ := mustPoll(t, reader)
+	mustLive(t, list)
+	asOf(reader, time.Time{}) // an index says nothing
+	list, _, err := reader.Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustLive(t, list, 100)
+	looked := c.now
+	asOf(reader, looked)
+	c.now = c.now.Add(time.Second)
+	mustPoll(t, reader)
+	asOf(reader, looked)
+}
+
 func TestAnOlderIndexTakesNothingAway(t *testing.T) {
 	bucket, c := newMemory(), &clock{epoch.Add(time.Hour)}
 	owner, reader := newPoller(t, bucket, c, true, "owner"), newPoller(t, bucket, c, false, "")

@@ -115,6 +115,14 @@ func (s *situation) retries() map[block.ID]time.Time {
 	return retry
 }
 
+// sawAll reports whether every block is known that could be read when this poll began: no folder that was listed is left for later.
+func (s *situation) sawAll() bool {
+	if !s.listing {
+		return false
+	}
+	return s.eager || !slices.ContainsFunc(s.prev.Unfinished, func(u Unfinished) bool { return u.Retry.After(s.now) })
+}
+
 // unchanged reports whether the next list is the one before, without the work of making it.
 func (s *situation) unchanged(read map[block.ID]reading) bool {
 	if !s.listing || s.prev.listed == nil || s.index != nil || len(read)+len(s.added) > 0 || !slices.Equal(s.listed, s.prev.listed) || !maps.Equal(s.marks, s.prev.marks) {
