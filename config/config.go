@@ -17,14 +17,25 @@ type Config struct {
 	Cut       Cut
 	Retention Retention
 	Tenancy   Tenancy
+	Ring      Ring
+	Instance  Instance
+	Server    Server
+	Ingester  Ingester
+	Writer    Writer
+	Reader    Reader
+	Cache     Cache
+	Compactor Compactor
+	Limits    Limits
 	Admin     Admin
 	Logging   Logging
 }
 
 // Storage says where the data is.
 type Storage struct {
-	// Path is the directory that holds everything; one process at a time.
+	// Path is the directory of a process; one process at a time.
 	Path string
+	// Blocks is the URL of the object store; empty is a folder of Path.
+	Blocks string
 }
 
 // WAL is the write-ahead log: the store of recent data.
@@ -110,8 +121,18 @@ func Default(env LookupEnv) Config {
 		WAL:     WAL{Sync: SyncAlways, SyncInterval: 100 * time.Millisecond},
 		Cut:     Cut{Bytes: 64 << 20, Age: 30 * time.Minute},
 		Tenancy: Tenancy{Default: "single-tenant"},
-		Admin:   Admin{ListenAddress: AdminAuto},
-		Logging: Logging{Level: "info"},
+		Ring: Ring{
+			ListenAddress: RingAuto, Replication: 3,
+			Heartbeat: 5 * time.Second, HeartbeatTimeout: 20 * time.Second, Settle: 10 * time.Second, ForgetAfter: time.Hour,
+		},
+		Server:    Server{GRPCListenAddress: "127.0.0.1:17272"},
+		Ingester:  Ingester{Keep: 15 * time.Minute},
+		Writer:    Writer{Compression: CompressionNone},
+		Reader:    Reader{PollInterval: 30 * time.Second, Partial: PartialError},
+		Cache:     Cache{MemoryBytes: 64 << 20, DiskBytes: 1 << 30},
+		Compactor: Compactor{Merges: 1},
+		Admin:     Admin{ListenAddress: AdminAuto},
+		Logging:   Logging{Level: "info"},
 	}
 }
 

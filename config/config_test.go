@@ -93,6 +93,17 @@ func TestParse(t *testing.T) {
 		{"dollar sign before a brace", "storage: {path: '$${DIR}'}", func(c *Config) { c.Storage.Path = "${DIR}" }},
 		{"a variable is not expanded again", "storage: {path: '${TRICK}'}", func(c *Config) { c.Storage.Path = "${DIR}" }},
 		{"a variable adds no key", "storage: {path: '${INJECT}'}", func(c *Config) { c.Storage.Path = "x, other: 1" }},
+		{"list", "ring: {join: ' a:1, b:2,,'}", func(c *Config) { c.Ring.Join = "a:1,b:2" }},
+		{"empty list", "ring: {join: ''}", func(*Config) {}},
+		{"number", "limits: {trace_spans: 100}", func(c *Config) { c.Limits.TraceSpans = 100 }},
+		{"truth", "ring: {zones: true}", func(c *Config) { c.Ring.Zones = true }},
+		{"a cluster", "storage: {blocks: 'gs://b/p'}\nring: {store: memberlist, replication: 1, listen_address: '127.0.0.1:0'}\n", func(c *Config) {
+			c.Storage.Blocks = "gs://b/p"
+			c.Ring.Store, c.Ring.Replication, c.Ring.ListenAddress = RingMemberlist, 1, "127.0.0.1:0"
+		}},
+		{"a server on all interfaces, and where it is reached", "storage: {blocks: b}\nring: {store: memberlist}\nserver: {grpc_listen_address: ':1'}\ninstance: {address: 'h:1'}\n", func(c *Config) {
+			c.Storage.Blocks, c.Ring.Store, c.Server.GRPCListenAddress, c.Instance.Address = "b", RingMemberlist, ":1", "h:1"
+		}},
 		{"alias", "storage: {path: &p /data}\ntenancy: {default: acme}\n", func(c *Config) {
 			c.Storage.Path, c.Tenancy.Default = "/data", "acme"
 		}},
@@ -117,10 +128,10 @@ func TestErrors(t *testing.T) {
 		{"unknown key", "storage:\n  paht: /x\n", "f.yaml:2: storage.paht: unknown key; did you mean storage.path?"},
 		{"unknown section", "storge:\n  path: /x\n", "f.yaml:1: storge: unknown key; did you mean storage?"},
 		{"key outside its section", "path: /x\n", "f.yaml:1: path: unknown key; did you mean storage.path?"},
-		{"key in the wrong section", "wal: {listen_address: x}", "f.yaml:1: wal.listen_address: unknown key; did you mean admin.listen_address?"},
+		{"key in the wrong section", "wal: {bytes: x}", "f.yaml:1: wal.bytes: unknown key; did you mean cut.bytes?"},
 		{"dotted key", "storage.path: /x\n", "f.yaml:1: storage.path: unknown key; did you mean storage.path?"},
-		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, retention, tenancy, admin, logging"},
-		{"merge key", "storage:\n  <<: {path: x}\n", "f.yaml:2: storage.<<: unknown key; known here: path"},
+		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, retention, tenancy, ring, instance, server, ingester, writer, reader, cache, compactor, limits, admin, logging"},
+		{"merge key", "storage:\n  <<: {path: x}\n", "f.yaml:2: storage.<<: unknown key; known here: path, blocks"},
 		{"twice", "wal: {sync: never}\nlogging: {level: warn}\nwal: {sync: always}\n", "f.yaml:3: wal: is set twice, first in line 1"},
 		{"value for a section", "storage: /x\n", `f.yaml:1: storage: is the value "/x": it is a section, with keys below it`},
 		{"list for a value", "storage:\n  path: [a, b]\n", "f.yaml:2: storage.path: is a list: it takes one value (directory)"},
@@ -152,6 +163,28 @@ func TestErrors(t *testing.T) {
 		{"lone dollar", "storage: {path: a$}", "f.yaml:1: storage.path: a single $: write $$ for a dollar sign"},
 		{"unclosed variable", "storage: {path: '${HOME'}", `f.yaml:1: storage.path: "${HOME" has no closing brace`},
 		{"variable with a bad name", "storage: {path: '${A-B}'}", `f.yaml:1: storage.path: ${A-B}: "A-B" is not the name of an environment variable`},
+		{"store of rings", "ring: {store: zookeeper}", `f.yaml:1: ring.store: "zookeeper" is not one of memberlist, etcd, consul`},
+		{"replication", "ring: {replication: 2}", `f.yaml:1: ring.replication: "2" is not one of 1, 3`},
+		{"truth", "ring: {zones: yes}", `f.yaml:1: ring.zones: "yes" is not one of true, false`},
+		{"list with an address without port", "ring: {join: 'a:1,b'}", `f.yaml:1: ring.join: "b" is not host:port: for example 10.0.0.7:7946`},
+		{"list with port 0", "ring: {join: 'a:0'}", `f.yaml:1: ring.join: "a:0": nobody can be reached at port 0`},
+		{"number", "limits: {trace_spans: 1k}", `f.yaml:1: limits.trace_spans: "1k" is not a whole number`},
+		{"number out of range", "compactor: {merges: 0}", "f.yaml:1: compactor.merges: 0 is out of range: 1 to 256"},
+		{"object store", "storage: {blocks: 'http://x/y'}", `f.yaml:1: storage.blocks: "http://x/y": http is none of file, gs, s3 and azblob`},
+		{"object store with credentials", "storage: {blocks: 's3://k:s@b/p'}", `f.yaml:1: storage.blocks: "s3://k:s@b/p" should be s3://BUCKET/PREFIX; endpoints and credentials are taken from the environment`},
+		{"object store at home", "storage: {blocks: ~/b}", `f.yaml:1: storage.blocks: "~/b": ~ is not replaced here, write ${HOME}/b`},
+		{"compression", "writer: {compression: snappy}", `f.yaml:1: writer.compression: "snappy" is not one of none, gzip, zstd`},
+		{"etcd without servers", "storage: {blocks: b}\nring:\n  store: etcd\n", "f.yaml: ring.endpoints: is empty: ring.store is etcd, name its servers"},
+		{"consul with two servers", "storage: {blocks: b}\nring:\n  store: consul\n  endpoints: a:1,b:1\n", "f.yaml:4: ring.endpoints: names 2 servers: ring.store is consul, name its agent"},
+		{"cluster without an object store", "ring: {store: memberlist}", "f.yaml: storage.blocks: is empty: ring.store is memberlist, name the object store that all processes share"},
+		{"timeout and heartbeat", "ring: {heartbeat: 15s}", "f.yaml: ring.heartbeat_timeout: 20s is less than twice ring.heartbeat, which is 15s"},
+		{"forgotten too early", "ring:\n  forget_after: 30s\n", "f.yaml:2: ring.forget_after: 30s is less than twice ring.heartbeat_timeout, which is 20s"},
+		{"nobody reaches all interfaces", "storage: {blocks: b}\nring: {store: memberlist}\nserver: {grpc_listen_address: '0.0.0.0:1'}\n",
+			"f.yaml: instance.address: is empty: server.grpc_listen_address is 0.0.0.0:1, which nobody can reach; say what others do"},
+		{"nobody reaches an address without host", "instance: {address: ':1'}", `f.yaml:1: instance.address: ":1" has no host that others could reach`},
+		{"kept too short", "ingester: {keep: 1m}", "f.yaml:1: ingester.keep: 1m is less than three times reader.poll_interval, which is 30s"},
+		{"grace too short", "compactor: {grace: 1m}", "f.yaml:1: compactor.grace: 1m is less than 20 times reader.poll_interval, which is 30s"},
+		{"burst without rate", "limits: {burst_bytes: 1MiB}", "f.yaml:1: limits.burst_bytes: has no effect without limits.rate_bytes: set that too"},
 		{"all at once, in order", "cut:\n  age: soon\n  size: 1\nwal: {sync: no}\n", `f.yaml:2: cut.age: "soon" is not a duration: write it like 100ms, 90s or 1h30m
 f.yaml:3: cut.size: unknown key; known here: bytes, age
 f.yaml:4: wal.sync: "no" is not one of always, interval, never`},
@@ -191,7 +224,7 @@ func draw(t *rapid.T) Config {
 	return Config{
 		Storage: Storage{Path: rapid.StringMatching(`[ -~¡-ÿ  ]*[a-z#:\-"'$]`).Filter(func(s string) bool {
 			return !strings.HasPrefix(s, "~")
-		}).Draw(t, "path")},
+		}).Draw(t, "path"), Blocks: rapid.SampledFrom([]string{"gs://b/p", "./blocks", "s3://b"}).Draw(t, "blocks")},
 		WAL: WAL{
 			Sync:         rapid.SampledFrom([]Sync{SyncAlways, SyncInterval, SyncNever}).Draw(t, "sync"),
 			SyncInterval: time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Minute)).Draw(t, "interval")),
@@ -201,8 +234,25 @@ func draw(t *rapid.T) Config {
 			Age:   time.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour*168)).Draw(t, "age")),
 		},
 		Tenancy: Tenancy{Default: rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}`).Draw(t, "tenant")},
-		Admin:   Admin{ListenAddress: rapid.SampledFrom([]string{"auto", "off", ":1", "[::]:80"}).Draw(t, "address")},
-		Logging: Logging{Level: rapid.SampledFrom([]string{"debug", "info", "warn", "error"}).Draw(t, "level")},
+		Ring: Ring{
+			Store:         rapid.SampledFrom([]RingStore{RingNone, RingMemberlist, RingEtcd, RingConsul}).Draw(t, "store"),
+			ListenAddress: rapid.SampledFrom([]string{"auto", ":0", "h:7"}).Draw(t, "gossip"),
+			Join:          rapid.SampledFrom([]List{"", "a:1", "a:1,[::1]:2"}).Draw(t, "join"),
+			Endpoints:     "h:1",
+			Replication:   rapid.SampledFrom([]int{1, 3}).Draw(t, "replication"),
+			Zones:         rapid.Bool().Draw(t, "zones"),
+			Heartbeat:     time.Second, HeartbeatTimeout: 2 * time.Second, Settle: time.Second, ForgetAfter: time.Minute,
+		},
+		Instance:  Instance{ID: rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}`).Draw(t, "instance"), Address: "h:1"},
+		Server:    Server{GRPCListenAddress: rapid.SampledFrom([]string{"127.0.0.1:0", ":17"}).Draw(t, "server")},
+		Ingester:  Ingester{Keep: time.Minute},
+		Writer:    Writer{Compression: rapid.SampledFrom([]Compression{CompressionNone, CompressionGzip, CompressionZstd}).Draw(t, "compression")},
+		Reader:    Reader{PollInterval: time.Second, Partial: rapid.SampledFrom([]Partial{PartialError, PartialMark}).Draw(t, "partial"), Queriers: "q:1"},
+		Cache:     Cache{MemoryBytes: 1 << 20, DiskPath: rapid.SampledFrom([]string{"", "/cache"}).Draw(t, "cache"), DiskBytes: 1 << 30},
+		Compactor: Compactor{Grace: time.Duration(rapid.Int64Range(int64(time.Minute), int64(time.Hour)).Draw(t, "grace")), Merges: rapid.IntRange(1, 256).Draw(t, "merges")},
+		Limits:    Limits{RateBytes: 1, BurstBytes: rapid.Int64Range(0, 1<<40).Draw(t, "burst"), TraceSpans: rapid.Int64Range(0, 1e9).Draw(t, "spans")},
+		Admin:     Admin{ListenAddress: rapid.SampledFrom([]string{"auto", "off", ":1", "[::]:80"}).Draw(t, "address")},
+		Logging:   Logging{Level: rapid.SampledFrom([]string{"debug", "info", "warn", "error"}).Draw(t, "level")},
 	}
 }
 

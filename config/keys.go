@@ -37,10 +37,20 @@ var keys = []Key{
 		Name:    "storage.path",
 		Type:    "directory",
 		Default: "`$XDG_DATA_HOME/tempo`, or `./tempo-data` where `XDG_DATA_HOME` is unset",
-		Doc: "The directory that holds all data: log, blocks, and a lock. " +
+		Doc: "The directory of this process: log, blocks, and a lock. " +
 			"It is made if it does not exist; a relative path starts at the working directory of the process, which is Jaeger's. " +
 			"One process at a time can use a directory: a second one refuses to start.",
 		field: func(c *Config) value { return directory{&c.Storage.Path} },
+	},
+	{
+		Name:    "storage.blocks",
+		Type:    "`gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX`, `azblob://CONTAINER/PREFIX` or a directory",
+		Default: "empty: the folder `blocks` of `storage.path`",
+		Doc: "The object store that blocks are kept in, the same for all processes of a cluster. " +
+			"Endpoints and credentials are taken from the environment: `GOOGLE_APPLICATION_CREDENTIALS` and `STORAGE_EMULATOR_HOST`; " +
+			"`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ENDPOINT_URL` (with `http://`: without TLS); " +
+			"`AZURE_STORAGE_ACCOUNT` and `AZURE_STORAGE_KEY`, or `AZURE_STORAGE_CONNECTION_STRING`.",
+		field: func(c *Config) value { return store{&c.Storage.Blocks} },
 	},
 	{
 		Name: "wal.sync",
@@ -92,8 +102,232 @@ var keys = []Key{
 		Type: "letters, digits, `-`, `_`, `.`; at most 150, not starting with a dot",
 		Doc:  "The tenant of reads and writes that name none. Changing it does not move the data written under the old name.",
 		field: func(c *Config) value {
-			return tenant{&c.Tenancy.Default}
+			return name{&c.Tenancy.Default, "a tenant"}
 		},
+	},
+	{
+		Name:    "ring.store",
+		Type:    "empty, `memberlist`, `etcd` or `consul`",
+		Default: "empty",
+		Doc: "What holds the ring, by which the processes of a cluster know of each other. " +
+			"Empty: there is no cluster, and everything is in one process. `memberlist`: they gossip, and nothing else is needed. All must be told the same.",
+		field: func(c *Config) value {
+			return choice[RingStore]{&c.Ring.Store, []RingStore{RingNone, RingMemberlist, RingEtcd, RingConsul}}
+		},
+	},
+	{
+		Name: "ring.listen_address",
+		Type: "`host:port` or `auto`",
+		Doc: "Where this process gossips, if `ring.store` is `memberlist`. " +
+			"`auto` is `" + RingDefaultAddress + "` of a daemon, and a free port of that host of `tempo-plugin`; port 0 is a free one.",
+		field: func(c *Config) value { return address{&c.Ring.ListenAddress, []string{RingAuto}, RingDefaultAddress} },
+	},
+	{
+		Name:    "ring.advertise_address",
+		Type:    "`host:port`",
+		Default: "empty: `ring.listen_address`",
+		Doc:     "What others reach `ring.listen_address` under, where that differs.",
+		field:   func(c *Config) value { return address{&c.Ring.AdvertiseAddress, []string{""}, "10.0.0.7:7946"} },
+	},
+	{
+		Name:    "ring.join",
+		Type:    "list of `host:port`, parted by commas",
+		Default: "empty: this is the first",
+		Doc: "Some that gossip already, if `ring.store` is `memberlist`. " +
+			"A name stands for all its addresses. Who is not there yet is tried again, also this process itself may be in the list.",
+		field: func(c *Config) value { return addresses{&c.Ring.Join, "10.0.0.7:7946"} },
+	},
+	{
+		Name:    "ring.endpoints",
+		Type:    "list of `host:port`, parted by commas",
+		Default: "empty",
+		Doc:     "The servers of etcd, or the agent of Consul, if `ring.store` is one of these.",
+		field:   func(c *Config) value { return addresses{&c.Ring.Endpoints, "10.0.0.7:2379"} },
+	},
+	{
+		Name: "ring.replication",
+		Type: "`1` or `3`",
+		Doc: "How many ingesters keep a trace until it is in the object store. " +
+			"With 3, any one ingester may fail or lose its disk, and neither is a write refused nor a span lost.",
+		field: func(c *Config) value { return replication{&c.Ring.Replication} },
+	},
+	{
+		Name:  "ring.zones",
+		Type:  "`true` or `false`",
+		Doc:   "Whether the replicas of a trace are kept in different zones, of which `ring.replication` may then fail a minority whole. Ingesters need `instance.zone`.",
+		field: func(c *Config) value { return truth{&c.Ring.Zones} },
+	},
+	{
+		Name:  "ring.heartbeat",
+		Type:  "duration, 100ms to 1h",
+		Doc:   "How often an instance tells the ring that it is there.",
+		field: func(c *Config) value { return duration{&c.Ring.Heartbeat, 100 * time.Millisecond, time.Hour} },
+	},
+	{
+		Name:  "ring.heartbeat_timeout",
+		Type:  "duration, 2s to 24h",
+		Doc:   "How long an instance may be silent before it counts as failed; at least twice `ring.heartbeat`.",
+		field: func(c *Config) value { return duration{&c.Ring.HeartbeatTimeout, 2 * time.Second, 24 * time.Hour} },
+	},
+	{
+		Name: "ring.settle",
+		Type: "duration, 1ms to 1h",
+		Doc: "How long a new ingester is known before it is written to. " +
+			"Every reader must have heard of it by then.",
+		field: func(c *Config) value { return duration{&c.Ring.Settle, time.Millisecond, time.Hour} },
+	},
+	{
+		Name: "ring.forget_after",
+		Type: "duration, 1s to 8760h",
+		Doc: "How long an instance may be silent before the ring forgets it; at least twice `ring.heartbeat_timeout`. " +
+			"What it shared with another instance must be in the object store by then: it should be longer than `cut.age`.",
+		field: func(c *Config) value { return duration{&c.Ring.ForgetAfter, time.Second, 8760 * time.Hour} },
+	},
+	{
+		Name:    "instance.id",
+		Type:    "letters, digits, `-`, `_`, `.`; at most 150, not starting with a dot",
+		Default: "empty: the name of the host",
+		Doc:     "The name of this process in the ring, and in what it writes for people. It must be like no other's, and the same after a restart.",
+		field:   func(c *Config) value { return name{p: &c.Instance.ID} },
+	},
+	{
+		Name:    "instance.zone",
+		Type:    "letters, digits, `-`, `_`, `.`; at most 150, not starting with a dot",
+		Default: "empty",
+		Doc:     "The zone of this process; see `ring.zones`.",
+		field:   func(c *Config) value { return name{p: &c.Instance.Zone} },
+	},
+	{
+		Name:    "instance.address",
+		Type:    "`host:port`",
+		Default: "empty: `server.grpc_listen_address`",
+		Doc:     "What others reach `server.grpc_listen_address` under, where that differs.",
+		field:   func(c *Config) value { return address{&c.Instance.Address, []string{""}, "10.0.0.7:17272"} },
+	},
+	{
+		Name: "server.grpc_listen_address",
+		Type: "`host:port`",
+		Doc: "Where the gRPC server of `tempo` listens, for other processes of the store; port 0 is a free one. " +
+			"It has no access control: give it no public address.",
+		field: func(c *Config) value { return address{&c.Server.GRPCListenAddress, nil, "127.0.0.1:17272"} },
+	},
+	{
+		Name: "ingester.keep",
+		Type: "duration, 1s to 168h",
+		Doc: "How long an ingester keeps, and answers from, a block after it has uploaded it. " +
+			"At least three times `reader.poll_interval`, so that no reader misses it.",
+		field: func(c *Config) value { return duration{&c.Ingester.Keep, time.Second, 7 * 24 * time.Hour} },
+	},
+	{
+		Name: "writer.compression",
+		Type: "`none`, `gzip` or `zstd`",
+		Doc:  "How spans are compressed on their way to ingesters. It saves network and costs processor.",
+		field: func(c *Config) value {
+			return choice[Compression]{&c.Writer.Compression, []Compression{CompressionNone, CompressionGzip, CompressionZstd}}
+		},
+	},
+	{
+		Name:  "reader.poll_interval",
+		Type:  "duration, 100ms to 1h",
+		Doc:   "How often readers and compactors look for new blocks. What is newer than the last look is answered by ingesters: nothing waits for this.",
+		field: func(c *Config) value { return duration{&c.Reader.PollInterval, 100 * time.Millisecond, time.Hour} },
+	},
+	{
+		Name: "reader.partial",
+		Type: "`error` or `mark`",
+		Doc: "What becomes of an answer that may lack something because a part of the store can't be asked. " +
+			"`error`: the query fails. `mark`: it is given, with a warning on a span.",
+		field: func(c *Config) value { return choice[Partial]{&c.Reader.Partial, []Partial{PartialError, PartialMark}} },
+	},
+	{
+		Name:    "reader.queriers",
+		Type:    "list of `host:port`, parted by commas",
+		Default: "empty: none",
+		Doc:     "Processes `tempo --target=querier` that the work on blocks is spread over. Empty: this process does it.",
+		field:   func(c *Config) value { return addresses{&c.Reader.Queriers, "10.0.0.7:17272"} },
+	},
+	{
+		Name:  "cache.memory_bytes",
+		Type:  "size, 1MiB to 1TiB",
+		Doc:   "The memory for what was read of blocks in an object store.",
+		field: func(c *Config) value { return size{&c.Cache.MemoryBytes, 1 << 20, 1 << 40} },
+	},
+	{
+		Name:    "cache.disk_path",
+		Type:    "directory",
+		Default: "empty: no cache on disk",
+		Doc:     "A directory of its own for a larger cache below that in memory. It may be deleted while the process does not run.",
+		field:   func(c *Config) value { return optional{directory{&c.Cache.DiskPath}} },
+	},
+	{
+		Name:  "cache.disk_bytes",
+		Type:  "size, 16MiB to 1024TiB",
+		Doc:   "The size of the cache in `cache.disk_path`.",
+		field: func(c *Config) value { return size{&c.Cache.DiskBytes, 16 << 20, 1 << 50} },
+	},
+	{
+		Name:    "cache.memcached",
+		Type:    "list of `host:port`, parted by commas",
+		Default: "empty: none",
+		Doc:     "Servers of memcached for a cache that several processes share. All should list them in the same order.",
+		field:   func(c *Config) value { return addresses{&c.Cache.Memcached, "10.0.0.7:11211"} },
+	},
+	{
+		Name: "compactor.grace",
+		Type: "duration, 0s to 168h; 0s is half an hour, or 40 times `reader.poll_interval` if that is more",
+		Doc: "How long a block that was merged is still there for those who read it. " +
+			"At least 20 times `reader.poll_interval`, and longer than any query.",
+		field: func(c *Config) value { return duration{&c.Compactor.Grace, 0, 7 * 24 * time.Hour} },
+	},
+	{
+		Name:  "compactor.merges",
+		Type:  "number, 1 to 256",
+		Doc:   "How many merges a compactor does at once, whatever the number of tenants.",
+		field: func(c *Config) value { return number[int]{&c.Compactor.Merges, 1, 256} },
+	},
+	{
+		Name: "limits.rate_bytes",
+		Type: "size a second, 0B to 1TiB; 0B is without limit",
+		Doc: "How much an ingester takes of a tenant a second. " +
+			"What is more is refused before it is stored, with a hint when to try again.",
+		field: func(c *Config) value { return size{&c.Limits.RateBytes, 0, 1 << 40} },
+	},
+	{
+		Name:  "limits.burst_bytes",
+		Type:  "size, 0B to 1TiB; 0B is what `limits.rate_bytes` takes in a second",
+		Doc:   "How much of a tenant is taken at once, after a pause, beyond `limits.rate_bytes`.",
+		field: func(c *Config) value { return size{&c.Limits.BurstBytes, 0, 1 << 40} },
+	},
+	{
+		Name:  "limits.trace_bytes",
+		Type:  "size, 0B to 1TiB; 0B is without limit",
+		Doc:   "How large a trace may grow in an ingester. Spans beyond it are refused; those before it stay.",
+		field: func(c *Config) value { return size{&c.Limits.TraceBytes, 0, 1 << 40} },
+	},
+	{
+		Name:  "limits.trace_spans",
+		Type:  "number, 0 to 1000000000; 0 is without limit",
+		Doc:   "How many spans a trace may have in an ingester. Spans beyond it are refused; those before it stay.",
+		field: func(c *Config) value { return number[int64]{&c.Limits.TraceSpans, 0, 1e9} },
+	},
+	{
+		Name:  "limits.attribute_bytes",
+		Type:  "size, 0B to 1GiB; 0B is without limit",
+		Doc:   "How long the value of an attribute may be.",
+		field: func(c *Config) value { return size{&c.Limits.AttributeBytes, 0, 1 << 30} },
+	},
+	{
+		Name:  "limits.live_traces",
+		Type:  "number, 0 to 1000000000; 0 is without limit",
+		Doc:   "How many traces of a tenant an ingester's log may hold.",
+		field: func(c *Config) value { return number[int64]{&c.Limits.LiveTraces, 0, 1e9} },
+	},
+	{
+		Name:    "limits.file",
+		Type:    "file",
+		Default: "empty: none",
+		Doc:     "A YAML file with other limits for single tenants. It is read again when it changes.",
+		field:   func(c *Config) value { return optional{directory{&c.Limits.File}} },
 	},
 	{
 		Name: "admin.listen_address",
@@ -101,7 +335,9 @@ var keys = []Key{
 		Doc: "Where the admin server listens: status page `/`, `/ready`, `/metrics` for Prometheus, `/debug/pprof/`. " +
 			"`auto` is `" + AdminDefaultAddress + "`, or a free port of that host where the port is taken (the log says which); " +
 			"a `host:port` that is taken is an error. The server has no access control: give it no public address.",
-		field: func(c *Config) value { return address{&c.Admin.ListenAddress} },
+		field: func(c *Config) value {
+			return address{&c.Admin.ListenAddress, []string{AdminAuto, AdminOff}, AdminDefaultAddress}
+		},
 	},
 	{
 		Name: "logging.level",

@@ -53,6 +53,11 @@ func (e *Error) Error() string {
 func Parse(file string, data []byte, env LookupEnv) (Config, error) {
 	p := parser{config: Default(env), env: env, seen: map[string]int{}}
 	p.document(data)
+	if len(p.problems) == 0 {
+		for _, c := range p.config.conflicts() {
+			p.problem(p.seen[c.Key], c.Key, "%s", c.Text)
+		}
+	}
 	if len(p.problems) > 0 {
 		slices.SortStableFunc(p.problems, func(a, b Problem) int { return a.Line - b.Line })
 		return Config{}, &Error{File: file, Problems: p.problems}

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jaeger-tempo/tempo/tempodb/backend/place"
 )
 
 // value reads and writes one field of a Config as text. What String returns, set accepts and makes
@@ -40,13 +43,15 @@ type choice[T ~string] struct {
 func (v choice[T]) String() string { return string(*v.p) }
 
 func (v choice[T]) set(text string) error {
-	all := make([]string, len(v.of))
-	for i, c := range v.of {
+	var all []string
+	for _, c := range v.of {
 		if text == string(c) {
 			*v.p = c
 			return nil
 		}
-		all[i] = string(c)
+		if c != "" {
+			all = append(all, string(c))
+		}
 	}
 	return fmt.Errorf("%q is not one of %s", text, strings.Join(all, ", "))
 }
@@ -142,19 +147,21 @@ func formatSize(n int64) string {
 	return "0B"
 }
 
-type tenant struct{ p *string }
+// name is one that can be a folder's in every object store, without the ~ that marks archives.
+type name struct {
+	p    *string
+	what string // what is to be named, for who left it empty; empty: it may be left so
+}
 
-func (v tenant) String() string { return *v.p }
+func (v name) String() string { return *v.p }
 
-// set accepts what can be the name of a folder in every object store, without the ~ that marks archives.
-func (v tenant) set(text string) error {
-	if text == "" {
-		return errors.New("is empty: name a tenant")
-	}
-	if len(text) > 150 {
+func (v name) set(text string) error {
+	switch {
+	case text == "" && v.what != "":
+		return fmt.Errorf("is empty: name %s", v.what)
+	case len(text) > 150:
 		return fmt.Errorf("is %d bytes long: at most 150", len(text))
-	}
-	if text[0] == '.' {
+	case text != "" && text[0] == '.':
 		return fmt.Errorf("%q begins with a dot", text)
 	}
 	for _, r := range text {
@@ -167,25 +174,151 @@ func (v tenant) set(text string) error {
 	return nil
 }
 
-type address struct{ p *string }
+// address is host:port, or one of some words instead.
+type address struct {
+	p       *string
+	words   []string // "" is the empty one
+	example string
+}
 
 func (v address) String() string { return *v.p }
 
 func (v address) set(text string) error {
-	if text == AdminAuto || text == AdminOff {
+	if slices.Contains(v.words, text) {
 		*v.p = text
 		return nil
 	}
-	if text == "" {
-		return fmt.Errorf("is empty: write host:port, %s or %s", AdminAuto, AdminOff)
+	kinds := "host:port"
+	for i, w := range v.words {
+		switch {
+		case w == "":
+		case i == len(v.words)-1:
+			kinds += " or " + w
+		default:
+			kinds += ", " + w
+		}
 	}
+	if text == "" {
+		return fmt.Errorf("is empty: write %s", kinds)
+	}
+	if err := checkAddress(text, kinds, v.example); err != nil {
+		return err
+	}
+	*v.p = text
+	return nil
+}
+
+// checkAddress checks that text is host:port.
+func checkAddress(text, kinds, example string) error {
 	_, port, err := net.SplitHostPort(text)
 	if err != nil {
-		return fmt.Errorf("%q is not host:port, %s or %s: for example %s", text, AdminAuto, AdminOff, AdminDefaultAddress)
+		return fmt.Errorf("%q is not %s: for example %s", text, kinds, example)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("%q: the port must be a number from 0 to 65535 (0 = any free one)", text)
 	}
+	return nil
+}
+
+// addresses is a list of host:port.
+type addresses struct {
+	p       *List
+	example string
+}
+
+func (v addresses) String() string { return string(*v.p) }
+
+func (v addresses) set(text string) error {
+	var all []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		if err := checkAddress(part, "host:port", v.example); err != nil {
+			return err
+		}
+		if strings.HasSuffix(part, ":0") {
+			return fmt.Errorf("%q: nobody can be reached at port 0", part)
+		}
+		all = append(all, part)
+	}
+	*v.p = List(strings.Join(all, ","))
+	return nil
+}
+
+// store is the URL of an object store, or empty.
+type store struct{ p *string }
+
+func (v store) String() string { return *v.p }
+
+func (v store) set(text string) error {
+	if text != "" {
+		at, err := place.Parse(text)
+		if err != nil {
+			return err
+		}
+		if err := (directory{&at.Path}).set(at.Path); at.Scheme == place.File && err != nil {
+			return err
+		}
+	}
 	*v.p = text
+	return nil
+}
+
+// optional is a directory or a file that may be left out.
+type optional struct{ directory }
+
+func (v optional) set(text string) error {
+	if text == "" {
+		*v.p = ""
+		return nil
+	}
+	return v.directory.set(text)
+}
+
+// number is a whole number.
+type number[T int | int64] struct {
+	p        *T
+	min, max T
+}
+
+func (v number[T]) String() string { return strconv.FormatInt(int64(*v.p), 10) }
+
+func (v number[T]) set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a whole number", text)
+	}
+	if n < int64(v.min) || n > int64(v.max) {
+		return fmt.Errorf("%s is out of range: %d to %d", text, v.min, v.max)
+	}
+	*v.p = T(n)
+	return nil
+}
+
+// replication is 1 or 3.
+type replication struct{ p *int }
+
+func (v replication) String() string { return strconv.Itoa(*v.p) }
+
+func (v replication) set(text string) error {
+	if text != "1" && text != "3" {
+		return fmt.Errorf("%q is not one of 1, 3", text)
+	}
+	*v.p = int(text[0] - '0')
+	return nil
+}
+
+// truth is true or false.
+type truth struct{ p *bool }
+
+func (v truth) String() string { return strconv.FormatBool(*v.p) }
+
+func (v truth) set(text string) error {
+	if text != "true" && text != "false" {
+		return fmt.Errorf("%q is not one of true, false", text)
+	}
+	*v.p = text == "true"
 	return nil
 }

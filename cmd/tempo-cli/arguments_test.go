@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/place"
 	"github.com/jaeger-tempo/tempo/trace"
 )
 
@@ -34,14 +35,14 @@ func TestArguments(t *testing.T) {
 	now := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
 		text := typed.Draw(t, "text")
-		if p, err := parseStore(text); err == nil {
-			switch p.scheme {
-			case "file":
-				if p.path == "" || p.bucket != "" {
+		if p, err := (&storeFlags{store: text}).place(); err == nil {
+			switch p.Scheme {
+			case place.File:
+				if p.Path == "" || p.Bucket != "" {
 					t.Fatalf("%q is %+v", text, p)
 				}
-			case "gs", "s3", "azblob":
-				if p.bucket == "" || p.path != "" || p.prefix != "" && backend.CheckName(p.prefix) != nil || !strings.Contains(text, p.bucket) {
+			case place.GCS, place.S3, place.Azure:
+				if p.Bucket == "" || p.Path != "" || p.Prefix != "" && backend.CheckName(p.Prefix) != nil || !strings.Contains(text, p.Bucket) {
 					t.Fatalf("%q is %+v", text, p)
 				}
 			default:

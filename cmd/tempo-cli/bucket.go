@@ -5,19 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
-	"github.com/jaeger-tempo/tempo/tempodb/backend/gcs"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
-	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
-	"github.com/jaeger-tempo/tempo/tempodb/backend/objstore/azure"
-	"github.com/jaeger-tempo/tempo/tempodb/backend/objstore/s3"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/open"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/place"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 )
 
@@ -54,112 +50,39 @@ func (f *storeFlags) add(flags *pflag.FlagSet, env func(string) (string, bool)) 
 	flags.StringVar(&f.azureAccount, "azure-account", get("AZURE_STORAGE_ACCOUNT"), "storage `account` of azblob:// (or AZURE_STORAGE_ACCOUNT)")
 }
 
-// place is a store's URL taken apart.
-type place struct {
-	scheme string // file, gs, s3 or azblob
-	path   string // of a directory
-	bucket string
-	prefix string
-}
-
-// parseStore takes apart what --store says.
-func parseStore(text string) (place, error) {
-	if text == "" {
-		return place{}, usage("which store? Give --store=URL, or set TEMPO_STORE: a directory, gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or azblob://CONTAINER/PREFIX")
+// place takes apart what --store says.
+func (f *storeFlags) place() (place.Place, error) {
+	if f.store == "" {
+		return place.Place{}, usage("which store? Give --store=URL, or set TEMPO_STORE: a directory, gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or azblob://CONTAINER/PREFIX")
 	}
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok {
-		return place{scheme: "file", path: text}, nil
+	p, err := place.Parse(f.store)
+	if err != nil {
+		return place.Place{}, usage("--store: %w", err)
 	}
-	if scheme == "file" {
-		u, err := url.Parse(text)
-		if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
-			return place{}, usage("--store=%s is no file URL: write file:///the/path, or just the path", text)
-		}
-		return place{scheme: "file", path: u.Path}, nil
-	}
-	bucket, prefix, _ := strings.Cut(rest, "/")
-	if bucket == "" || strings.ContainsAny(bucket, "?@:") {
-		return place{}, usage("--store=%s should be %s://BUCKET/PREFIX; endpoints and credentials have flags and variables of their own, see --help", text, scheme)
-	}
-	p := place{scheme: scheme, bucket: bucket, prefix: strings.Trim(prefix, "/")}
-	if p.prefix != "" {
-		if err := backend.CheckName(p.prefix); err != nil {
-			return place{}, usageError{fmt.Errorf("--store=%s: prefix: %w", text, err)}
-		}
-	}
-	switch scheme {
-	case "gs", "s3", "azblob":
-		return p, nil
-	case "gcs":
-		p.scheme = "gs"
-		return p, nil
-	case "azure":
-		p.scheme = "azblob"
-		return p, nil
-	}
-	return place{}, usage("--store=%s: %s is none of file, gs, s3 and azblob", text, scheme)
+	return p, nil
 }
 
 // openBucket opens the store for reading. close ends it.
 func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, bool)) (*instrument.Counted, func() error, error) {
-	p, err := parseStore(f.store)
+	p, err := f.place()
 	if err != nil {
 		return nil, nil, err
 	}
-	switch p.scheme {
-	case "file":
-		dir, err := blocksDir(p.path)
-		if err != nil {
+	o := open.FromEnv(env)
+	o.S3Endpoint, o.S3Region, o.S3Insecure, o.S3PathStyle, o.AzureAccount = f.s3Endpoint, f.s3Region, f.s3Insecure, f.s3PathStyle, f.azureAccount
+	switch {
+	case p.Scheme == place.File:
+		if p.Path, err = blocksDir(p.Path); err != nil {
 			return nil, nil, err
 		}
-		b, err := local.New(dir)
-		if err != nil {
-			return nil, nil, storeError{err}
-		}
-		return count(b), b.Close, nil
-	case "gs":
-		b, err := gcs.Open(ctx, gcs.Options{Bucket: p.bucket, Prefix: p.prefix})
-		if err != nil {
-			return nil, nil, storeError{err}
-		}
-		return count(b), b.Close, nil
-	case "s3":
-		b, err := s3.Open(ctx, f.s3Options(p))
-		if err != nil {
-			return nil, nil, storeError{err}
-		}
-		return count(b), b.Close, nil
-	default:
-		key, _ := env("AZURE_STORAGE_KEY")
-		connection, _ := env("AZURE_STORAGE_CONNECTION_STRING")
-		if f.azureAccount == "" && connection == "" {
-			return nil, nil, usage("--store=%s: give --azure-account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING", f.store)
-		}
-		b, err := azure.Open(ctx, azure.Options{Account: f.azureAccount, Key: key, ConnectionString: connection, Container: p.bucket, Prefix: p.prefix})
-		if err != nil {
-			return nil, nil, storeError{err}
-		}
-		return count(b), b.Close, nil
+	case p.Scheme == place.Azure && o.AzureAccount == "" && o.AzureConnection == "":
+		return nil, nil, usage("--store=%s: give --azure-account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING", f.store)
 	}
-}
-
-func (f *storeFlags) s3Options(p place) s3.Options {
-	o := s3.Options{Bucket: p.bucket, Prefix: p.prefix, Region: f.s3Region, Insecure: f.s3Insecure, PathStyle: f.s3PathStyle}
-	scheme, host, ok := strings.Cut(f.s3Endpoint, "://")
-	if !ok {
-		host = scheme
-	} else if scheme == "http" {
-		o.Insecure = true
+	b, err := open.Open(ctx, p, o)
+	if err != nil {
+		return nil, nil, storeError{err}
 	}
-	o.Endpoint = strings.TrimSuffix(host, "/")
-	if o.Endpoint == "" {
-		o.Endpoint = "s3.amazonaws.com"
-		if f.s3Region != "" {
-			o.Endpoint = "s3." + f.s3Region + ".amazonaws.com"
-		}
-	}
-	return o
+	return count(b), b.Close, nil
 }
 
 // count returns b for reading, with counters.

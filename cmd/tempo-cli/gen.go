@@ -14,6 +14,7 @@ import (
 	"github.com/jaeger-tempo/tempo/bench/workload"
 	"github.com/jaeger-tempo/tempo/cmd/tempo-cli/export"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/place"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/trace"
 	"github.com/jaeger-tempo/tempo/tracedb"
@@ -100,17 +101,17 @@ func (p *program) genFile(ctx context.Context, w *workload.Workload, traces int,
 // genBlocks writes blocks as a daemon would that receives the requests: what came together is in a block, so that traces
 // at the borders are in two.
 func (p *program) genBlocks(ctx context.Context, w *workload.Workload, traces int, blockBytes int64) error {
-	at, err := parseStore(p.flags.store)
+	at, err := p.flags.place()
 	if err != nil {
 		return err
 	}
-	if at.scheme != "file" {
+	if at.Scheme != place.File {
 		return usage("gen writes to a directory, not to %s", p.flags.store)
 	}
 	if err := block.CheckTenant(p.flags.tenant); err != nil {
 		return usage("--tenant: %w", err)
 	}
-	dir, err := genDir(at.path)
+	dir, err := genDir(at.Path)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"fmt"
+	"net"
+)
+
+// conflicts returns what values that are good by themselves do wrong together, each under the key to change.
+func (c *Config) conflicts() []Problem {
+	var found []Problem
+	conflict := func(is bool, key, format string, args ...any) {
+		if is {
+			found = append(found, Problem{Key: key, Text: fmt.Sprintf(format, args...)})
+		}
+	}
+	r := &c.Ring
+	timeout, poll := formatDuration(r.HeartbeatTimeout), formatDuration(c.Reader.PollInterval)
+	conflict(r.Store == RingEtcd && r.Endpoints == "", "ring.endpoints", "is empty: ring.store is etcd, name its servers")
+	conflict(r.Store == RingConsul && len(r.Endpoints.Elements()) != 1, "ring.endpoints",
+		"names %d servers: ring.store is consul, name its agent", len(r.Endpoints.Elements()))
+	conflict(r.Store != RingNone && c.Storage.Blocks == "", "storage.blocks", "is empty: ring.store is %s, name the object store that all processes share", r.Store)
+	conflict(r.HeartbeatTimeout < 2*r.Heartbeat, "ring.heartbeat_timeout", "%s is less than twice ring.heartbeat, which is %s", timeout, formatDuration(r.Heartbeat))
+	conflict(r.ForgetAfter < 2*r.HeartbeatTimeout, "ring.forget_after", "%s is less than twice ring.heartbeat_timeout, which is %s", formatDuration(r.ForgetAfter), timeout)
+	conflict(r.Store != RingNone && c.Instance.Address == "" && anyHost(c.Server.GRPCListenAddress), "instance.address",
+		"is empty: server.grpc_listen_address is %s, which nobody can reach; say what others do", c.Server.GRPCListenAddress)
+	conflict(anyHost(r.AdvertiseAddress), "ring.advertise_address", "%q has no host that others could reach", r.AdvertiseAddress)
+	conflict(anyHost(c.Instance.Address), "instance.address", "%q has no host that others could reach", c.Instance.Address)
+	conflict(c.Ingester.Keep < 3*c.Reader.PollInterval, "ingester.keep", "%s is less than three times reader.poll_interval, which is %s", formatDuration(c.Ingester.Keep), poll)
+	conflict(c.Compactor.Grace != 0 && c.Compactor.Grace < 20*c.Reader.PollInterval, "compactor.grace",
+		"%s is less than 20 times reader.poll_interval, which is %s", formatDuration(c.Compactor.Grace), poll)
+	conflict(c.Limits.BurstBytes != 0 && c.Limits.RateBytes == 0, "limits.burst_bytes", "has no effect without limits.rate_bytes: set that too")
+	return found
+}
+
+// anyHost reports whether an address stands for all hosts: a server can listen there, and nobody can go there.
+func anyHost(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "" || ip != nil && ip.IsUnspecified())
+}
