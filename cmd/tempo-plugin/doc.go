@@ -15,7 +15,7 @@
 // # Where output goes
 //
 // Stdout belongs to go-plugin: its first line is the handshake. Log lines go to stderr as hclog JSON
-// (logging.go), the one form whose level Jaeger understands: a warning here is a warning in Jaeger's log.
+// (internal/daemon), the one form whose level Jaeger understands: a warning here is a warning in Jaeger's log.
 // Errors that end the program go the same way; without Jaeger they are plain text. Exit codes: 0 asked
 // to stop, 1 could not run, 2 called the wrong way.
 package main

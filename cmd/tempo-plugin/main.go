@@ -1,45 +1,31 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"strings"
 
-	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	err := command(startedByJaeger()).Execute()
-	if err == nil {
-		return 0
+	err := program(startedByJaeger()).Command().Execute()
+	if err != nil {
+		report(err)
 	}
-	report(err)
-	if errors.As(err, new(usageError)) {
-		return 2
-	}
-	return 1
+	return daemon.ExitCode(err)
 }
 
-// report writes the error that ends the program, one line a problem, where its reader sees it: Jaeger's
-// log, or the terminal.
+// report writes the error that ends the program where its reader sees it: Jaeger's log, or the terminal.
 func report(err error) {
-	lines := []string{err.Error()}
-	if errors.As(err, new(*config.Error)) {
-		lines = strings.Split(err.Error(), "\n")
-	}
-	if startedByJaeger() {
-		log := newLog("error", os.Stderr)
-		for _, line := range lines {
-			log.Error("tempo-plugin cannot run: " + line)
-		}
+	if !startedByJaeger() {
+		daemon.Report(os.Stderr, "tempo-plugin", err)
 		return
 	}
-	for _, line := range lines {
-		fmt.Fprintln(os.Stderr, "tempo-plugin: "+line)
+	log := daemon.NewLog("error", os.Stderr)
+	for _, line := range daemon.Lines(err) {
+		log.Error("tempo-plugin cannot run: " + line)
 	}
 }
 

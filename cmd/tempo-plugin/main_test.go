@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
 )
 
 // binary is the program under test, built once.
@@ -47,8 +48,8 @@ func TestMain(m *testing.M) {
 // deadline ends a program that hangs, and with it the test.
 const deadline = 30 * time.Second
 
-// program prepares a run in a directory of its own, with no environment but what is given.
-func program(t *testing.T, env []string, args ...string) *exec.Cmd {
+// prepare prepares a run in a directory of its own, with no environment but what is given.
+func prepare(t *testing.T, env []string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, args...)
@@ -60,7 +61,7 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 // runToEnd runs the program to its end.
 func runToEnd(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := program(t, env, args...)
+	cmd := prepare(t, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -95,7 +96,7 @@ type running struct {
 // server from the log on the way.
 func start(t *testing.T, yaml string) *running {
 	t.Helper()
-	cmd := program(t, asJaeger, "--config", write(t, yaml))
+	cmd := prepare(t, asJaeger, "--config", write(t, yaml))
 	stdout, stdoutEnd, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +309,7 @@ func TestLockedDirectoryRefusesASecondProcess(t *testing.T) {
 func TestTheNextProcessWaitsForTheLastOneToEnd(t *testing.T) {
 	_, yaml := storage(t)
 	first := start(t, yaml)
-	second := program(t, asJaeger, "--config", write(t, yaml))
+	second := prepare(t, asJaeger, "--config", write(t, yaml))
 	stdout, err := second.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -387,11 +388,11 @@ func TestEndsWithItsParent(t *testing.T) {
 			if !strings.Contains(string(rest), "Jaeger has ended") {
 				t.Errorf("it ended without a word: %s", rest)
 			}
-			lock, err := lockDir(dir, 0, nil)
+			lock, err := daemon.LockDir(dir, "test", daemon.NewLog("off", io.Discard))
 			if err != nil {
 				t.Fatalf("the directory is still locked: %s", err)
 			}
-			lock.release()
+			lock.Release()
 		})
 	}
 }

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
-	"log/slog"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
@@ -17,38 +18,31 @@ import (
 const stopWithin = 2 * time.Second
 
 // serve runs the store for Jaeger until Jaeger is done with it.
-func serve(file string) error {
-	stderr := os.Stderr // go-plugin replaces it
-	cfg, err := config.Load(file, os.LookupEnv)
-	if err != nil {
-		return err
-	}
-	hlog := newLog(cfg.Logging.Level, stderr)
-	var seen recent
-	log := newLogger(hlog, &seen)
+func serve(cfg config.Config) error {
+	log := daemon.NewLog(cfg.Logging.Level, os.Stderr) // go-plugin replaces os.Stderr
 	ctx := untilStopped(log)
 
-	a := newAdmin(cfg, &seen)
-	if err := a.listen(log); err != nil {
+	a := daemon.NewAdmin("tempo-plugin", "plugin", cfg, log)
+	a.SetReady(func() error { return errors.New("the store is opening and replays its log") })
+	if err := a.Listen(); err != nil {
 		return err
 	}
-	lock, err := lockDir(cfg.Storage.Path, lockWait, func(holder string) {
-		log.Warn("storage directory is in use, waiting for its holder to end", "path", cfg.Storage.Path, "holder", holder)
-	})
+	lock, err := daemon.LockDir(cfg.Storage.Path, "tempo-plugin", log)
 	if err != nil {
 		return err
 	}
-	defer lock.release()
+	defer lock.Release()
 
 	began := time.Now()
-	s, err := openStore(ctx, cfg, log, a.registry)
+	s, err := openStore(ctx, cfg, log.Logger, a.Metrics)
 	if err != nil {
 		return err
 	}
-	a.store.Store(s)
+	a.Section("Tenants", s.status)
+	a.SetReady(func() error { return nil })
 	log.Info("store is open", "path", cfg.Storage.Path, "version", version.Text(), "took", time.Since(began).Round(time.Millisecond))
 
-	plugin.ServePlugin(ctx, s.services, hlog)
+	plugin.ServePlugin(ctx, s.services, log.HC)
 	err = s.db.Close() // calls in flight get an error, and are not acknowledged
 	log.Info("stopped")
 	return err
@@ -56,7 +50,7 @@ func serve(file string) error {
 
 // untilStopped returns a context that is cancelled on SIGTERM, and when Jaeger is gone. Should the stop
 // then take longer than it may, in a long replay say, the process just ends: it can at any moment.
-func untilStopped(log *slog.Logger) context.Context {
+func untilStopped(log *daemon.Log) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/tempodb"
@@ -73,19 +74,14 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 }
 
 // status says what there is of each tenant.
-func (s *store) status() []tenantStatus {
-	var all []tenantStatus
+func (s *store) status() daemon.Table {
+	t := daemon.Table{Head: []string{"Tenant", "Log segments", "recent", "Blocks", "in blocks", "spans in blocks", "damaged blocks"}}
 	s.db.Each(func(tenant string, db *tempodb.DB) {
 		stats := db.Stats()
-		all = append(all, tenantStatus{
-			Name:        tenant,
-			Segments:    stats.Segments,
-			RecentBytes: stats.RecentBytes,
-			Blocks:      stats.Blocks,
-			BlockBytes:  stats.BlockBytes,
-			BlockSpans:  stats.BlockRows,
-			Damaged:     len(stats.DamagedBlocks),
+		damaged := len(stats.DamagedBlocks)
+		t.Rows = append(t.Rows, []any{
+			tenant, stats.Segments, daemon.Bytes(stats.RecentBytes), stats.Blocks, daemon.Bytes(stats.BlockBytes), stats.BlockRows, daemon.BadIf(damaged > 0, damaged),
 		})
 	})
-	return all
+	return t
 }

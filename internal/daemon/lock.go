@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// dirLock is the right to use a storage directory, held by an flock on the file lock in it. The system
+// Lock is the right to use a storage directory, held by an flock on the file lock in it. The system
 // gives it back when the process ends, however it ends; the file stays, and names the last holder.
-type dirLock struct{ file *os.File }
+type Lock struct{ file *os.File }
 
 // How long a new process waits for the holder to go, and how often it looks. When Jaeger is killed and
 // started again at once, the old plugin may be there for another moment.
@@ -21,8 +21,15 @@ const (
 	lockPoll = 50 * time.Millisecond
 )
 
-// lockDir makes the directory if need be and locks it. waiting is called once if someone holds it.
-func lockDir(dir string, wait time.Duration, waiting func(holder string)) (*dirLock, error) {
+// LockDir makes the directory if need be and locks it for a program. It waits a while for who holds it.
+func LockDir(dir, program string, log *Log) (*Lock, error) {
+	return lockDir(dir, program, lockWait, func(holder string) {
+		log.Warn("storage directory is in use, waiting for its holder to end", "path", dir, "holder", holder)
+	})
+}
+
+// lockDir calls waiting once if someone holds the lock.
+func lockDir(dir, program string, wait time.Duration, waiting func(holder string)) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("storage directory %s cannot be made: %w; set storage.path to a directory that this process may write", dir, err)
 	}
@@ -45,14 +52,15 @@ func lockDir(dir string, wait time.Duration, waiting func(holder string)) (*dirL
 		if time.Since(asked) >= wait {
 			f.Close()
 			return nil, fmt.Errorf("storage directory %s is in use by %s, and one process can use it: set storage.path to another "+
-				"directory, or let one process serve all (jaeger-all-in-one does, jaeger-collector and jaeger-query start a plugin each)", dir, holder)
+				"directory, let one process serve all (jaeger-all-in-one does, jaeger-collector and jaeger-query start a plugin each), "+
+				"or set ring.store to use a cluster", dir, holder)
 		}
 		if !told {
 			waiting(holder)
 		}
 		time.Sleep(lockPoll)
 	}
-	holder := fmt.Sprintf("process %d (tempo-plugin, since %s)\n", os.Getpid(), time.Now().Format(time.RFC3339))
+	holder := fmt.Sprintf("process %d (%s, since %s)\n", os.Getpid(), program, time.Now().Format(time.RFC3339))
 	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(holder), 0)
 	}
@@ -60,7 +68,7 @@ func lockDir(dir string, wait time.Duration, waiting func(holder string)) (*dirL
 		f.Close()
 		return nil, fmt.Errorf("storage directory %s cannot be written: %w", dir, err)
 	}
-	return &dirLock{f}, nil
+	return &Lock{f}, nil
 }
 
 // readHolder returns what the holder wrote about itself.
@@ -72,4 +80,5 @@ func readHolder(name string) string {
 	return "another process"
 }
 
-func (l *dirLock) release() { l.file.Close() }
+// Release gives the directory back.
+func (l *Lock) Release() { l.file.Close() }

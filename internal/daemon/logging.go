@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -11,15 +11,21 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// newLog returns the logger whose JSON lines Jaeger reads with their levels.
-// out must be the process's stderr as it was at start: go-plugin later puts a pipe into os.Stderr.
-func newLog(level string, out io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name:       "tempo",
-		Level:      hclog.LevelFromString(level),
-		Output:     out,
-		JSONFormat: true,
-	})
+// Log is the log of a program, which remembers the last warnings and errors for the status page.
+type Log struct {
+	*slog.Logger
+	// HC is the same for who speaks hclog. Its lines are JSON, which Jaeger reads with their levels.
+	HC     hclog.Logger
+	recent *recent
+}
+
+// NewLog returns a log that writes to out the lines of a level and above it.
+//
+// In a plugin out must be the process's stderr as it was at start: go-plugin later puts a pipe into os.Stderr.
+func NewLog(level string, out io.Writer) *Log {
+	hc := hclog.New(&hclog.LoggerOptions{Name: "tempo", Level: hclog.LevelFromString(level), Output: out, JSONFormat: true})
+	r := new(recent)
+	return &Log{Logger: slog.New(&bridge{to: hc, recent: r}), HC: hc, recent: r}
 }
 
 // bridge is a slog.Handler that writes to an hclog.Logger, and remembers warnings for the status page.
@@ -29,8 +35,6 @@ type bridge struct {
 	args   []any  // of WithAttrs: key, value, key, value
 	group  string // prefix of keys, with its dot
 }
-
-func newLogger(to hclog.Logger, r *recent) *slog.Logger { return slog.New(&bridge{to: to, recent: r}) }
 
 func hclogLevel(l slog.Level) hclog.Level {
 	switch {
