@@ -111,10 +111,14 @@ func parseRow(line string) (*row, error) {
 
 // end is when a row is over.
 func (r *row) end() int64 {
-	if r.duration > 0 && r.start > math.MaxInt64-r.duration {
+	switch end := r.start + r.duration; {
+	case r.duration > 0 && end < r.start:
 		return math.MaxInt64
+	case r.duration < 0 && end > r.start:
+		return math.MinInt64
+	default:
+		return end
 	}
-	return r.start + r.duration
 }
 
 // content is keys with their different lines.

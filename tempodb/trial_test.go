@@ -655,7 +655,9 @@ func (x *trial) retain(call func()) {
 	if x.faulty {
 		return
 	}
-	x.db.cutting <- struct{}{}
+	cutting := x.db.cutting // call may replace x.db
+	cutting <- struct{}{}
+	defer func() { <-cutting }()
 	x.must(x.db.Compact(x.ctx))
 	var blocks []blockContent
 	for _, b := range x.db.view.Load().blocks {
@@ -741,7 +743,6 @@ func (x *trial) retain(call func()) {
 	if call != nil || len(x.orphans()) > 0 {
 		x.zombies.addAll(lost)
 	}
-	<-x.db.cutting
 }
 
 // recent returns what is in no block yet.
