@@ -139,6 +139,15 @@ func (s *Store) Create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 	return s.create(ctx, tenant)
 }
 
+// Append appends entries to the database of tenant, and makes one if it has none; see tempodb.DB.Append.
+func (s *Store) Append(ctx context.Context, tenant string, entries []tempodb.Entry) error {
+	db, err := s.Create(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	return db.Append(ctx, entries)
+}
+
 func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,12 +7,18 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/trace"
-	"github.com/jaeger-tempo/tempo/tracedb"
 )
+
+// Store takes entries to where they are durable: a *tracedb.Store in this process, a *Cluster on others.
+type Store interface {
+	// Append stores entries, pieces of traces under their IDs, for tenant. When it returns nil they are durable, and every query finds them; after an
+	// error they may be stored or not, and may be appended again. It copies what it keeps.
+	Append(ctx context.Context, tenant string, entries []tempodb.Entry) error
+}
 
 // Writer writes to a store. It may be used concurrently.
 type Writer struct {
-	store *tracedb.Store
+	store Store
 	batch sync.Pool
 }
 
@@ -23,7 +29,7 @@ type batch struct {
 }
 
 // NewWriter returns a Writer to store.
-func NewWriter(store *tracedb.Store) *Writer {
+func NewWriter(store Store) *Writer {
 	return &Writer{store: store, batch: sync.Pool{New: func() any { return new(batch) }}}
 }
 
@@ -48,11 +54,7 @@ func (w *Writer) Write(ctx context.Context, tenant string, otlp []byte) (trace.R
 		b.entries = append(b.entries, tempodb.Entry{Key: f.TraceID, Value: f.Data})
 	}
 	defer clear(b.entries) // they may point into otlp
-	db, err := w.store.Create(ctx, tenant)
-	if err != nil {
-		return trace.Rejected{}, fmt.Errorf("write spans: %w", err)
-	}
-	if err := db.Append(ctx, b.entries); err != nil {
+	if err := w.store.Append(ctx, tenant, b.entries); err != nil {
 		return trace.Rejected{}, fmt.Errorf("write spans: %w", err)
 	}
 	return rejected, nil
