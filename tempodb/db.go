@@ -116,6 +116,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	} else if len(garbage) > 0 {
 		o.Logger.Info("what a crash has left of blocks is deleted", "database", o.Name, "blocks", garbage)
 	}
+	db.countLosses()
 	ctx, db.stop = context.WithCancel(life)
 	db.done.Go(func() { db.cutLoop(ctx) })
 	db.done.Go(func() { db.maintainLoop(ctx) })
@@ -230,6 +231,9 @@ func (db *DB) openLog(blocks []*block.Block) ([]*head, error) {
 		Skip:       func(segment uint64) bool { return inBlocks[segment] },
 		MinSegment: highest + 1,
 	}, func(pos wal.Position, payload []byte) error {
+		if db.opts.Replayed != nil {
+			db.opts.Replayed(len(payload))
+		}
 		if pos.Segment != lastSegment && current.bytes >= db.opts.CutBytes {
 			current.through = lastSegment
 			heads = append(heads, current)

@@ -33,9 +33,12 @@ type head struct {
 	entries int
 }
 
-// extents is a chain of a key's values in the order in which they came, of which there is at least one, and how many rows they have together. Links are
-// one more than an index into head.chain; 0 is none.
-type extents struct{ first, last, rows uint32 }
+// extents is a chain of a key's values in the order in which they came, of which there is at least one, and how many rows and bytes they have
+// together. Links are one more than an index into head.chain; 0 is none.
+type extents struct {
+	first, last, rows uint32
+	bytes             int64
+}
 
 type extent struct {
 	segment uint64
@@ -106,6 +109,7 @@ func (h *head) add(key Key, pos wal.Position, value []byte) error {
 	}
 	list.last = link
 	list.rows += uint32(h.rows.Listed())
+	list.bytes += int64(len(value))
 	h.bytes += int64(len(value))
 	h.entries++
 	return nil

@@ -39,6 +39,8 @@ type Options struct {
 	Retention compact.RetainOptions
 	// Shelf bounds the memory of what is kept open of blocks. Databases may share it; nil is one of block.DefaultShelfBytes.
 	Shelf *block.Shelf
+	// Replayed, if set, is told while Open replays the log of each record's bytes.
+	Replayed func(bytes int)
 	// Logger is told of what goes wrong and of blocks; nil is silence.
 	Logger *slog.Logger
 }

@@ -17,6 +17,7 @@ func (u *upkeep) setAside(ctx context.Context, id block.ID) (bad bool, err error
 		u.holder.forgive(id)
 		return false, nil
 	case errors.Is(err, backend.ErrNotExist):
+		u.stats.losses.Add(1)
 		err := u.holder.exchange(ctx, []block.ID{id}, nil)
 		stays := slices.ContainsFunc(u.holder.metas(), func(m *block.Meta) bool { return m.ID == id })
 		return !stays, err
@@ -30,6 +31,9 @@ func (u *upkeep) setAside(ctx context.Context, id block.ID) (bad bool, err error
 		}
 	}
 	u.stats.salvaged.Add(1)
+	if report.Saved < report.Keys || report.Keys == 0 {
+		u.stats.losses.Add(1)
+	}
 	u.logger.Error("damaged block set aside", "database", u.name, "block", id, "damaged_places", report.DamageCount, "keys", report.Keys,
 		"saved", report.Saved, "into", report.NewBlock, "kept_under", block.QuarantineFolder+"/"+u.name+"/"+string(id))
 	return true, u.holder.exchange(ctx, []block.ID{id}, saved)

@@ -63,7 +63,7 @@ const firstAvoidance, longestAvoidance = 10 * time.Minute, 24 * time.Hour
 
 // upkeepCounters count what was done.
 type upkeepCounters struct {
-	merges, mergedRows, mergedBytes, dropped, salvaged atomic.Int64
+	merges, mergedRows, mergedBytes, dropped, salvaged, losses atomic.Int64
 }
 
 // jobs returns the merges that are due, the most useful first, without blocks that are busy elsewhere or to be avoided for now.

@@ -8,10 +8,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
@@ -36,6 +39,8 @@ type Options struct {
 	Retention func(tenant string) compact.RetainOptions
 	// NoCompaction leaves blocks as they are cut.
 	NoCompaction bool
+	// Replayed, if set, is told while Open replays logs of each record's bytes, concurrently.
+	Replayed func(bytes int)
 	// Logger is told of what goes wrong; nil is silence.
 	Logger *slog.Logger
 }
@@ -57,9 +62,10 @@ type Store struct {
 	opts  Options
 	shelf *block.Shelf // of all tenants
 
-	mu     sync.RWMutex
-	dbs    map[string]*tempodb.DB
-	closed bool
+	mu      sync.RWMutex
+	dbs     map[string]*tempodb.DB
+	opening map[string]chan struct{} // closed when it is over
+	closed  bool
 }
 
 // Open opens the databases of all tenants that have a log in dir or blocks in the bucket. When it returns, all of them have
@@ -68,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{opts: o, shelf: block.NewShelf(block.DefaultShelfBytes), dbs: make(map[string]*tempodb.DB)}
+	s := &Store{opts: o, shelf: block.NewShelf(block.DefaultShelfBytes), dbs: make(map[string]*tempodb.DB), opening: make(map[string]chan struct{})}
 	tenants := make(map[string]struct{})
 	entries, err := os.ReadDir(o.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -88,14 +94,20 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: list tenants: %w", err)
 	}
+	var opening errgroup.Group
+	opening.SetLimit(runtime.GOMAXPROCS(0))
 	for _, tenant := range slices.Sorted(maps.Keys(tenants)) {
 		if validTenant(tenant) != nil {
 			o.Logger.Warn("folder is no tenant's and is left alone", "folder", tenant)
 			continue
 		}
-		if _, err := s.create(ctx, tenant); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
+		opening.Go(func() error {
+			_, err := s.create(ctx, tenant)
+			return err
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -148,23 +160,58 @@ func (s *Store) Append(ctx context.Context, tenant string, entries []tempodb.Ent
 	return db.Append(ctx, entries)
 }
 
+// create opens the database of a tenant while others are opened and used.
 func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, ErrClosed
+	for {
+		s.mu.Lock()
+		switch {
+		case s.closed:
+			s.mu.Unlock()
+			return nil, ErrClosed
+		case s.dbs[tenant] != nil:
+			defer s.mu.Unlock()
+			return s.dbs[tenant], nil
+		}
+		opening := s.opening[tenant]
+		if opening == nil {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-opening:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	if db := s.dbs[tenant]; db != nil {
-		return db, nil
-	}
-	if len(s.dbs) >= maxTenants {
+	if len(s.dbs)+len(s.opening) >= maxTenants {
+		s.mu.Unlock()
 		return nil, &TenantError{tenant, fmt.Sprintf("tenant %q is new and this store has %d tenants already, which is the most it takes", tenant, maxTenants)}
 	}
+	over := make(chan struct{})
+	s.opening[tenant] = over
+	s.mu.Unlock()
+
+	db, err := s.open(ctx, tenant)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.opening, tenant)
+	close(over)
+	if err == nil && s.closed {
+		err = errors.Join(ErrClosed, db.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.dbs[tenant] = db
+	return db, nil
+}
+
+func (s *Store) open(ctx context.Context, tenant string) (*tempodb.DB, error) {
 	var retention compact.RetainOptions
 	if s.opts.Retention != nil {
 		retention = s.opts.Retention(tenant)
 	}
-	db, err := tempodb.Open(ctx, tempodb.Options{
+	return tempodb.Open(ctx, tempodb.Options{
 		Dir:       filepath.Join(s.opts.Dir, tenant),
 		Bucket:    s.opts.Bucket,
 		Name:      tenant,
@@ -174,16 +221,12 @@ func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 		CutBytes:  s.opts.CutBytes,
 		CutAge:    s.opts.CutAge,
 		Shelf:     s.shelf,
+		Replayed:  s.opts.Replayed,
 		Logger:    s.opts.Logger,
 
 		NoCompaction: s.opts.NoCompaction,
 		Retention:    retention,
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.dbs[tenant] = db
-	return db, nil
 }
 
 // Each calls fn with every tenant's database, in the order of names.
@@ -206,11 +249,17 @@ func (s *Store) Cut(ctx context.Context) error {
 // Close closes all databases; see tempodb.DB.Close.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
-	var errs []error
-	for _, db := range s.dbs {
-		errs = append(errs, db.Close())
+	opening := slices.Collect(maps.Values(s.opening))
+	dbs := maps.Clone(s.dbs)
+	s.mu.Unlock()
+	for _, over := range opening {
+		<-over
 	}
-	return errors.Join(errs...)
+	var closing errgroup.Group
+	closing.SetLimit(runtime.GOMAXPROCS(0))
+	for _, db := range dbs {
+		closing.Go(db.Close)
+	}
+	return closing.Wait()
 }

@@ -1,0 +1,231 @@
+package ingester
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/trace"
+)
+
+// Limits are what a tenant may do at one ingester; zero is no limit. What is over a limit is refused before it is acknowledged, and what was taken before stays
+// readable.
+type Limits struct {
+	// RateBytes a second are taken in the long run, BurstBytes at once; twice RateBytes if zero. More is ResourceExhausted, with a hint when to try again.
+	RateBytes, BurstBytes int64
+	// TraceBytes and TraceSpans are how much of a trace may be recent: in the log and in no block yet. More is ResourceExhausted, without such a hint.
+	TraceBytes int64
+	TraceSpans int
+	// AttributeBytes is how long the key and the value of an attribute may be together; a longer one is InvalidArgument.
+	AttributeBytes int
+	// LiveTraces is how many traces may be recent. Spans of further ones are ResourceExhausted, with a hint.
+	LiveTraces int
+}
+
+// The reasons for which entries are refused, as they are counted.
+const (
+	reasonRate       = "rate"
+	reasonTrace      = "trace size"
+	reasonSpans      = "trace spans"
+	reasonAttribute  = "attribute size"
+	reasonLiveTraces = "live traces"
+	reasonTenants    = "tenants"
+	reasonInvalid    = "invalid"
+	reasonDisk       = "disk full"
+	reasonBehind     = "too much waits"
+	reasonFailed     = "failed"
+)
+
+// refusal is why a group is not taken.
+type refusal struct {
+	reason     string
+	code       codes.Code
+	message    string
+	retryAfter time.Duration // zero is no hint
+}
+
+func refuse(code codes.Code, reason string, retryAfter time.Duration, format string, args ...any) *refusal {
+	return &refusal{reason, code, fmt.Sprintf(format, args...), retryAfter}
+}
+
+// limiter has the state of the rate limits, and counts what was refused.
+type limiter struct {
+	mu      sync.Mutex
+	buckets map[string]*bucket
+	refused map[Refused]int64
+}
+
+// Refused says what was refused.
+type Refused struct{ Tenant, Reason string }
+
+// bucket is filled at a rate, up to what may be taken at once. A push that is larger than it can be takes all and more, and the next waits for that.
+type bucket struct {
+	tokens float64
+	filled time.Time
+}
+
+// maxCounted bounds the tenants that are told apart: their names come with requests.
+const maxCounted = 10_000
+
+// count counts n refused entries.
+func (l *limiter) count(tenant, reason string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := Refused{tenant, reason}
+	if _, known := l.refused[at]; !known {
+		if len(l.refused) >= maxCounted {
+			at.Tenant = ""
+		}
+		if l.refused == nil {
+			l.refused = make(map[Refused]int64)
+		}
+	}
+	l.refused[at] += int64(n)
+}
+
+func (l *limiter) counts() map[Refused]int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.refused)
+}
+
+// take takes bytes from the tenant's rate, or says after how long it may be tried again.
+func (l *limiter) take(tenant string, bytes int64, limits Limits, now time.Time) (ok bool, again time.Duration) {
+	if limits.RateBytes <= 0 {
+		return true, 0
+	}
+	rate, burst := float64(limits.RateBytes), float64(limits.BurstBytes)
+	if burst <= 0 {
+		burst = 2 * rate
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buckets[tenant]
+	if b == nil {
+		if l.buckets == nil {
+			l.buckets = make(map[string]*bucket)
+		}
+		if len(l.buckets) >= maxCounted {
+			clear(l.buckets)
+		}
+		b = &bucket{tokens: burst, filled: now}
+		l.buckets[tenant] = b
+	}
+	b.tokens = min(b.tokens+rate*max(now.Sub(b.filled), 0).Seconds(), burst)
+	b.filled = now
+	if need := min(float64(bytes), burst); b.tokens < need {
+		seconds := math.Ceil(1000*(need-b.tokens)/rate) / 1000
+		return false, time.Duration(seconds * float64(time.Second))
+	}
+	b.tokens -= float64(bytes)
+	return true, 0
+}
+
+// admission checks the groups of one tenant in one push.
+type admission struct {
+	tenant  string
+	limits  Limits
+	db      *tempodb.DB // nil if the tenant is new
+	live    int         // recent traces, with the new ones of this push; -1 if not counted yet
+	pending map[tempodb.Key]tempodb.Recent
+}
+
+// check returns why a group is to be refused, or nil.
+func (a *admission) check(l *limiter, entries []tempodb.Entry, bytes int64, now time.Time) *refusal {
+	if a.limits == (Limits{}) {
+		return nil
+	}
+	for n := range entries {
+		if r := a.attributes(&entries[n]); r != nil {
+			return r
+		}
+	}
+	added := make(map[tempodb.Key]tempodb.Recent)
+	if a.limits.TraceBytes > 0 || a.limits.TraceSpans > 0 || a.limits.LiveTraces > 0 {
+		for n := range entries {
+			if r := a.trace(added, &entries[n]); r != nil {
+				return r
+			}
+		}
+	}
+	if ok, again := l.take(a.tenant, bytes, a.limits, now); !ok {
+		return refuse(codes.ResourceExhausted, reasonRate, again, "tenant %q sends more than its limit of %d bytes a second", a.tenant, a.limits.RateBytes)
+	}
+	for key, r := range added {
+		if a.pending == nil {
+			a.pending = make(map[tempodb.Key]tempodb.Recent)
+		}
+		if a.of(key).Keys == 0 {
+			a.live++
+		}
+		p := a.pending[key]
+		a.pending[key] = tempodb.Recent{Bytes: p.Bytes + r.Bytes, Rows: p.Rows + r.Rows, Keys: 1}
+	}
+	return nil
+}
+
+// of returns what is recent of a trace, or will be when what was admitted is stored.
+func (a *admission) of(key tempodb.Key) tempodb.Recent {
+	var r tempodb.Recent
+	if a.db != nil {
+		r = a.db.RecentOf(key)
+	}
+	p := a.pending[key]
+	return tempodb.Recent{Bytes: r.Bytes + p.Bytes, Rows: r.Rows + p.Rows, Keys: max(r.Keys, p.Keys)}
+}
+
+// trace checks the limits of a trace, and adds the entry to added.
+func (a *admission) trace(added map[tempodb.Key]tempodb.Recent, e *tempodb.Entry) *refusal {
+	has, more := a.of(e.Key), added[e.Key]
+	if a.limits.LiveTraces > 0 && has.Keys == 0 && more.Keys == 0 {
+		if a.live < 0 {
+			a.live = 0
+			if a.db != nil {
+				a.live = a.db.Recent().Keys
+			}
+		}
+		if a.live+len(added) >= a.limits.LiveTraces {
+			return refuse(codes.ResourceExhausted, reasonLiveTraces, 10*time.Second, "tenant %q has as many recent traces as its limit of %d: spans of another one, %s, are not taken",
+				a.tenant, a.limits.LiveTraces, trace.ID(e.Key))
+		}
+	}
+	more.Keys = 1
+	more.Bytes += int64(len(e.Value))
+	if most := a.limits.TraceBytes; most > 0 && has.Bytes+more.Bytes > most {
+		return refuse(codes.ResourceExhausted, reasonTrace, 0, "trace %s of tenant %q would have more than the limit of %d recent bytes: %d are kept and can be read, %d more are refused",
+			trace.ID(e.Key), a.tenant, most, has.Bytes, more.Bytes)
+	}
+	if most := a.limits.TraceSpans; most > 0 {
+		spans, err := trace.Spans(e.Value)
+		if err != nil {
+			return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
+		}
+		if more.Rows += spans; has.Rows+more.Rows > most {
+			return refuse(codes.ResourceExhausted, reasonSpans, 0, "trace %s of tenant %q would have more than the limit of %d recent spans: %d are kept and can be read, %d more are refused",
+				trace.ID(e.Key), a.tenant, most, has.Rows, more.Rows)
+		}
+	}
+	added[e.Key] = more
+	return nil
+}
+
+func (a *admission) attributes(e *tempodb.Entry) *refusal {
+	most := a.limits.AttributeBytes
+	if most <= 0 || len(e.Value) <= most {
+		return nil
+	}
+	key, size, err := trace.LongestAttribute(e.Value)
+	switch {
+	case err != nil:
+		return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
+	case size > most:
+		return refuse(codes.InvalidArgument, reasonAttribute, 0, "trace %s of tenant %q has the attribute %.100q, which takes %d bytes, more than the limit of %d",
+			trace.ID(e.Key), a.tenant, key, size, most)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package ingester
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
+)
+
+// maxPushing is how many bytes of pushes may be in memory before further ones are turned away.
+const maxPushing = 256 << 20
+
+// Push implements ingesterpb.IngesterServer. What one push has for a tenant is one record of the log.
+func (s *server) Push(ctx context.Context, req *ingesterpb.PushRequest) (*ingesterpb.PushResponse, error) {
+	i := s.Ingester
+	store, err := i.serving()
+	if err != nil {
+		return nil, err
+	}
+	if i.leaving.Load() {
+		return nil, unavailable("ingester %s is leaving and takes nothing any more", i.o.Instance)
+	}
+	groups := req.GetGroups()
+	var size int64
+	byTenant := make(map[string][]int)
+	for n, g := range groups {
+		size += int64(len(g.GetKeys())) + valueBytes(g)
+		byTenant[g.GetTenant()] = append(byTenant[g.GetTenant()], n)
+	}
+	defer i.pushing.Add(-size)
+	if i.pushing.Add(size) > maxPushing+size {
+		return nil, exhausted(time.Second, "ingester %s has pushes of %d MiB in memory already", i.o.Instance, maxPushing>>20)
+	}
+	refusals := make([]*refusal, len(groups))
+	push := func(tenant string, of []int) { i.pushTenant(ctx, store, tenant, groups, of, refusals) }
+	if len(byTenant) == 1 {
+		for tenant, of := range byTenant {
+			push(tenant, of)
+		}
+	} else {
+		var tenants errgroup.Group
+		tenants.SetLimit(max(16, 4*runtime.GOMAXPROCS(0))) // each waits for an fsync
+		for tenant, of := range byTenant {
+			tenants.Go(func() error {
+				push(tenant, of)
+				return nil
+			})
+		}
+		_ = tenants.Wait()
+	}
+	resp := &ingesterpb.PushResponse{}
+	for n, r := range refusals {
+		if r == nil {
+			continue
+		}
+		i.limits.count(groups[n].GetTenant(), r.reason, len(groups[n].GetValues()))
+		if resp.Outcomes == nil {
+			resp.Outcomes = make([]*ingesterpb.Outcome, len(groups))
+			for m := range resp.Outcomes {
+				resp.Outcomes[m] = &ingesterpb.Outcome{}
+			}
+		}
+		resp.Outcomes[n] = &ingesterpb.Outcome{Code: uint32(r.code), Message: r.message, RetryAfterMs: uint32(r.retryAfter.Milliseconds())}
+	}
+	return resp, nil
+}
+
+func valueBytes(g *ingesterpb.Group) (total int64) {
+	for _, v := range g.GetValues() {
+		total += int64(len(v))
+	}
+	return total
+}
+
+// pushTenant stores those groups that are one tenant's, and says in refusals of which it could not.
+func (i *Ingester) pushTenant(ctx context.Context, store *tracedb.Store, tenant string, groups []*ingesterpb.Group, of []int, refusals []*refusal) {
+	all := func(of []int, r *refusal) {
+		for _, n := range of {
+			refusals[n] = r
+		}
+	}
+	if err := block.CheckTenant(tenant); err != nil {
+		all(of, refuse(codes.InvalidArgument, reasonInvalid, 0, "%v", err))
+		return
+	}
+	if r := i.full.Load(); r != nil {
+		all(of, r)
+		return
+	}
+	db, err := store.Tenant(tenant)
+	if err != nil {
+		all(of, i.refusalOf(tenant, err))
+		return
+	}
+	a := admission{tenant: tenant, db: db, live: -1}
+	if i.o.Limits != nil {
+		a.limits = i.o.Limits(tenant)
+	}
+	var together []tempodb.Entry
+	var taken []int // groups
+	var ends []int  // where their entries end in together
+	now := time.Now()
+	for _, n := range of {
+		begin := len(together)
+		var r *refusal
+		if together, r = appendEntries(together, groups[n]); r == nil {
+			r = a.check(&i.limits, together[begin:], valueBytes(groups[n]), now)
+		}
+		if r != nil {
+			together, refusals[n] = together[:begin], r
+			continue
+		}
+		taken, ends = append(taken, n), append(ends, len(together))
+	}
+	if len(together) == 0 {
+		return
+	}
+	err = i.append(ctx, store, tenant, together)
+	var wire *trace.WireError
+	if err == nil {
+		return
+	}
+	if !errors.As(err, &wire) || len(taken) == 1 {
+		all(taken, i.refusalOf(tenant, err))
+		return
+	}
+	// One of the groups is not OTLP. The others are stored already, which their own record will say.
+	begin := 0
+	for m, n := range taken {
+		if err := i.append(ctx, store, tenant, together[begin:ends[m]]); err != nil {
+			refusals[n] = i.refusalOf(tenant, err)
+		}
+		begin = ends[m]
+	}
+}
+
+// append appends entries; a database that was closed because it was idle is opened again.
+func (i *Ingester) append(ctx context.Context, store *tracedb.Store, tenant string, entries []tempodb.Entry) error {
+	for try := 0; ; try++ {
+		db, err := store.Create(ctx, tenant)
+		if err != nil {
+			return err
+		}
+		if err = db.Append(ctx, entries); !errors.Is(err, tempodb.ErrClosed) || try > 0 {
+			return err
+		}
+	}
+}
+
+// appendEntries appends what a group has to store.
+func appendEntries(entries []tempodb.Entry, g *ingesterpb.Group) ([]tempodb.Entry, *refusal) {
+	keys, values := g.GetKeys(), g.GetValues()
+	if len(keys) != len(tempodb.Key{})*len(values) {
+		return entries, refuse(codes.InvalidArgument, reasonInvalid, 0, "a group of tenant %q has %d values and keys of %d bytes: each key takes %d", g.GetTenant(), len(values), len(keys), len(tempodb.Key{}))
+	}
+	for n, value := range values {
+		if len(value) == 0 {
+			return entries, refuse(codes.InvalidArgument, reasonInvalid, 0, "a group of tenant %q has no value for key %x", g.GetTenant(), keys[16*n:16*n+16])
+		}
+		entries = append(entries, tempodb.Entry{Key: tempodb.Key(keys[16*n:]), Value: value})
+	}
+	return entries, nil
+}
+
+// refusalOf says what an error of the database means to who pushed.
+func (i *Ingester) refusalOf(tenant string, err error) *refusal {
+	var wire *trace.WireError
+	var bad *tracedb.TenantError
+	switch {
+	case errors.As(err, &wire):
+		return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: %v", tenant, err)
+	case errors.As(err, &bad): // its name was looked at before: there are too many
+		return refuse(codes.ResourceExhausted, reasonTenants, time.Minute, "%v", err)
+	case errors.Is(err, tempodb.ErrBehind):
+		return refuse(codes.ResourceExhausted, reasonBehind, 2*time.Second, "ingester %s: %v", i.o.Instance, err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return refuse(codes.ResourceExhausted, reasonDisk, 5*time.Second, "ingester %s: %v", i.o.Instance, err)
+	case errors.Is(err, context.Canceled):
+		return refuse(codes.Canceled, reasonFailed, 0, "%v", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return refuse(codes.DeadlineExceeded, reasonFailed, 0, "%v", err)
+	default:
+		return refuse(codes.Unavailable, reasonFailed, 0, "ingester %s: %v", i.o.Instance, err)
+	}
+}
