@@ -70,7 +70,7 @@ const (
 
 func (o CompactorOptions) withDefaults() (CompactorOptions, error) {
 	if o.Bucket == nil || o.Name == "" || o.Codec == nil {
-		return o, errors.New("Bucket, Name and Codec are required")
+		return o, errors.New("options Bucket, Name and Codec are required")
 	}
 	if o.PollEvery <= 0 {
 		o.PollEvery = defaultPollEvery

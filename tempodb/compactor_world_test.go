@@ -46,12 +46,11 @@ type process struct {
 	backend.Bucket
 	at func(op, name string)
 
-	mu        sync.Mutex
-	ops       int // so far
-	dieAt     int // the operation that it dies at; 0 is none
-	behind    bool
-	dead      bool
-	forbidden bool // no operations are allowed: a test counts none
+	mu     sync.Mutex
+	ops    int // so far
+	dieAt  int // the operation that it dies at; 0 is none
+	behind bool
+	dead   bool
 }
 
 var errDead = errors.New("the process is dead")

@@ -64,30 +64,39 @@ func (f *storeFlags) place() (place.Place, error) {
 
 // openBucket opens the store for reading. close ends it.
 func (f *storeFlags) openBucket(ctx context.Context, env func(string) (string, bool)) (*instrument.Counted, func() error, error) {
-	p, err := f.place()
+	b, err := f.openStore(ctx, env)
 	if err != nil {
 		return nil, nil, err
+	}
+	return count(readOnly{b}), b.Close, nil
+}
+
+// openStore opens the store.
+func (f *storeFlags) openStore(ctx context.Context, env func(string) (string, bool)) (open.Bucket, error) {
+	p, err := f.place()
+	if err != nil {
+		return nil, err
 	}
 	o := open.FromEnv(env)
 	o.S3Endpoint, o.S3Region, o.S3Insecure, o.S3PathStyle, o.AzureAccount = f.s3Endpoint, f.s3Region, f.s3Insecure, f.s3PathStyle, f.azureAccount
 	switch {
 	case p.Scheme == place.File:
 		if p.Path, err = blocksDir(p.Path); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	case p.Scheme == place.Azure && o.AzureAccount == "" && o.AzureConnection == "":
-		return nil, nil, usage("--store=%s: give --azure-account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING", f.store)
+		return nil, usage("--store=%s: give --azure-account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING", f.store)
 	}
 	b, err := open.Open(ctx, p, o)
 	if err != nil {
-		return nil, nil, storeError{err}
+		return nil, storeError{err}
 	}
-	return count(b), b.Close, nil
+	return b, nil
 }
 
-// count returns b for reading, with counters.
+// count returns b with counters.
 func count(b backend.Bucket) *instrument.Counted {
-	return instrument.Count(readOnly{b}, instrument.CountOptions{
+	return instrument.Count(b, instrument.CountOptions{
 		Kind: instrument.LastElement("data", "index", "filter", "search", "summary", "meta.json"),
 	})
 }
@@ -128,7 +137,7 @@ func blocksDir(path string) (string, error) {
 // readOnly is a bucket in which nothing can be written or deleted.
 type readOnly struct{ backend.Bucket }
 
-var errReadOnly = errors.New("this program does not write to the store")
+var errReadOnly = errors.New("this command does not write to the store")
 
 func (readOnly) Create(_ context.Context, name string) (backend.ObjectWriter, error) {
 	return nil, fmt.Errorf("create %s: %w", name, errReadOnly)

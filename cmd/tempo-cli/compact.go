@@ -24,19 +24,22 @@ type job struct {
 
 func (p *program) compactCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "compact --dry-run",
-		Short: "Say which blocks would be merged",
-		Long: `Say which blocks would be merged into one, by the rules of the compactor: those of one window of time, small ones first.
-Nothing is merged: that is not available in this build.
+		Use:   "compact",
+		Short: "Merge blocks, or say which would be",
+		Long: `Merge blocks into larger ones, by the rules of the compactor: those of one window of time, small ones first, until
+nothing is due. It works beside compactors that run, with which it shares the work; what was merged stays readable for
+half an hour for those who read it, and is deleted by whoever comes by then. In the storage.path of an embedded store
+it works while that is not running, and deletes at once.
 
-  tempo-cli compact --dry-run --store=gs://traces/prod`,
+  tempo-cli compact --dry-run --store=gs://traces/prod     only say what is due
+  tempo-cli compact --store=gs://traces/prod`,
 		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")
 	dry := cmd.Flags().Bool("dry-run", false, "only say what would be done")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !*dry {
-			return usage("compact without --dry-run is not available in this build; --dry-run says what is due")
+			return p.compact(cmd.Context(), output.json())
 		}
 		set, err := p.openBlocks(cmd.Context())
 		if err != nil {
@@ -82,12 +85,14 @@ func b2i(b bool) int {
 
 func (p *program) retentionCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "retention --dry-run",
-		Short: "Say which blocks would be dropped",
-		Long: `Say which blocks would be dropped if traces were kept so long, or so much of them. Nothing is dropped: that is not
-available in this build.
+		Use:   "retention",
+		Short: "Drop old blocks, or say which would be",
+		Long: `Drop the blocks of which all is older than --max-age, and the oldest that are too much for --max-bytes. They answer no
+more at once, and are deleted half an hour later by the compactor that comes by then; in the storage.path of an
+embedded store, which must not be running, at once.
 
-  tempo-cli retention --dry-run --max-age=30d --max-bytes=500GiB`,
+  tempo-cli retention --dry-run --max-age=30d --max-bytes=500GiB     only say what would be dropped
+  tempo-cli retention --max-age=30d`,
 		Args: noArguments,
 	}
 	output := outputFlag(cmd, "table", "json")
@@ -95,9 +100,6 @@ available in this build.
 	age := cmd.Flags().String("max-age", "", "how `long` a block is kept after its last span has ended: 12h, 30d")
 	size := cmd.Flags().String("max-bytes", "", "how `much` is kept: 500GiB")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if !*dry {
-			return usage("retention without --dry-run is not available in this build; --dry-run says what would be dropped")
-		}
 		if *age == "" && *size == "" {
 			return usage("retention needs --max-age, --max-bytes or both")
 		}
@@ -116,6 +118,9 @@ available in this build.
 		set, err := p.openBlocks(cmd.Context())
 		if err != nil {
 			return err
+		}
+		if !*dry {
+			return p.retain(cmd.Context(), o, output.json())
 		}
 		now := time.Now()
 		list := set.Blocks()
