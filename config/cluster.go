@@ -121,15 +121,15 @@ type Compactor struct {
 
 // Limits are those of each tenant. Zero is no limit.
 type Limits struct {
-	// RateBytes a second are taken, and BurstBytes at once; a BurstBytes of zero is what RateBytes takes in a second.
+	// RateBytes a second are taken, and BurstBytes at once; a BurstBytes of zero is twice RateBytes.
 	RateBytes, BurstBytes int64
-	// TraceBytes and TraceSpans are the largest trace.
+	// TraceBytes and TraceSpans are how much of a trace may be recent: in the log of an ingester.
 	TraceBytes, TraceSpans int64
-	// AttributeBytes is the longest value of an attribute.
+	// AttributeBytes is how long the key and the value of an attribute may be together.
 	AttributeBytes int64
-	// LiveTraces are those that the log of an ingester holds.
+	// LiveTraces is how many traces may be recent.
 	LiveTraces int64
-	// File has those of single tenants.
+	// File has those of single tenants; see LoadLimits.
 	File string
 }
 

@@ -201,6 +201,35 @@ f.yaml:4: wal.sync: "no" is not one of always, interval, never`},
 	}
 }
 
+func TestParseLimits(t *testing.T) {
+	all := Limits{RateBytes: 1 << 20, TraceSpans: 7, File: "f.yaml"}
+	got, err := ParseLimits("f.yaml", []byte("acme: {rate_bytes: '${RATE}', live_traces: 5}\nother:\nthird: {trace_spans: 0}\n"), all, env("RATE", "2MiB"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Limits{
+		"acme": {RateBytes: 2 << 20, TraceSpans: 7, LiveTraces: 5}, "other": {RateBytes: 1 << 20, TraceSpans: 7}, "third": {RateBytes: 1 << 20},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	for text, want := range map[string]string{
+		"acme: {rate: 1}":                "f.yaml:1: acme.rate: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces",
+		"acme:\n  file: x\n":             "f.yaml:2: acme.file: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces",
+		"acme: {trace_spans: many}":      `f.yaml:1: acme.trace_spans: "many" is not a whole number`,
+		"acme: 7":                        `f.yaml:1: acme: is the value "7": it is a tenant, with limits below it`,
+		"a/b: {trace_spans: 1}":          `f.yaml:1: a/b: "a/b" has the character '/': letters, digits and - _ . can be used`,
+		"- acme":                         "f.yaml:1: is a list: expected a section for each tenant, with its limits",
+		"acme: {}\nacme: {}\n":           "f.yaml:2: acme: is set twice, first in line 1",
+		"acme: {trace_spans: '${NONE}'}": "f.yaml:1: acme.trace_spans: environment variable NONE is not set: set it, or write ${NONE:-default}",
+		"acme: {trace_spans: [1, 2]}\n":  "f.yaml:1: acme.trace_spans: is a list: it takes one value (number, 0 to 1000000000; 0 is without limit)",
+	} {
+		if _, err := ParseLimits("f.yaml", []byte(text), all, env()); err == nil || err.Error() != want {
+			t.Errorf("%q:\ngot  %v\nwant %s", text, err, want)
+		}
+	}
+}
+
 func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 	dir := t.TempDir()
 	large := filepath.Join(dir, "large")

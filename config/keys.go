@@ -294,40 +294,41 @@ var keys = []Key{
 	},
 	{
 		Name:  "limits.burst_bytes",
-		Type:  "size, 0B to 1TiB; 0B is what `limits.rate_bytes` takes in a second",
+		Type:  "size, 0B to 1TiB; 0B is twice `limits.rate_bytes`",
 		Doc:   "How much of a tenant is taken at once, after a pause, beyond `limits.rate_bytes`.",
 		field: func(c *Config) value { return size{&c.Limits.BurstBytes, 0, 1 << 40} },
 	},
 	{
 		Name:  "limits.trace_bytes",
 		Type:  "size, 0B to 1TiB; 0B is without limit",
-		Doc:   "How large a trace may grow in an ingester. Spans beyond it are refused; those before it stay.",
+		Doc:   "How much of a trace may be recent, in the log of an ingester. Spans beyond it are refused; those before it stay.",
 		field: func(c *Config) value { return size{&c.Limits.TraceBytes, 0, 1 << 40} },
 	},
 	{
 		Name:  "limits.trace_spans",
 		Type:  "number, 0 to 1000000000; 0 is without limit",
-		Doc:   "How many spans a trace may have in an ingester. Spans beyond it are refused; those before it stay.",
+		Doc:   "How many spans of a trace may be recent. Spans beyond it are refused; those before it stay.",
 		field: func(c *Config) value { return number[int64]{&c.Limits.TraceSpans, 0, 1e9} },
 	},
 	{
 		Name:  "limits.attribute_bytes",
 		Type:  "size, 0B to 1GiB; 0B is without limit",
-		Doc:   "How long the value of an attribute may be.",
+		Doc:   "How long the key and the value of an attribute may be together.",
 		field: func(c *Config) value { return size{&c.Limits.AttributeBytes, 0, 1 << 30} },
 	},
 	{
 		Name:  "limits.live_traces",
 		Type:  "number, 0 to 1000000000; 0 is without limit",
-		Doc:   "How many traces of a tenant an ingester's log may hold.",
+		Doc:   "How many traces of a tenant may be recent. Spans of further ones are refused.",
 		field: func(c *Config) value { return number[int64]{&c.Limits.LiveTraces, 0, 1e9} },
 	},
 	{
 		Name:    "limits.file",
 		Type:    "file",
 		Default: "empty: none",
-		Doc:     "A YAML file with other limits for single tenants. It is read again when it changes.",
-		field:   func(c *Config) value { return optional{directory{&c.Limits.File}} },
+		Doc: "A YAML file with other limits for single tenants. It has a section for each, with keys of the section `limits`: " +
+			"`acme: {rate_bytes: 10MiB}`. What a tenant has no key for is as for all. The file is read again when it changes.",
+		field: func(c *Config) value { return optional{directory{&c.Limits.File}} },
 	},
 	{
 		Name: "admin.listen_address",

@@ -52,15 +52,14 @@ func (e *Error) Error() string {
 // file stands in errors only.
 func Parse(file string, data []byte, env LookupEnv) (Config, error) {
 	p := parser{config: Default(env), env: env, seen: map[string]int{}}
-	p.document(data)
+	p.document(data, "sections with keys, such as storage:", p.section)
 	if len(p.problems) == 0 {
 		for _, c := range p.config.conflicts() {
 			p.problem(p.seen[c.Key], c.Key, "%s", c.Text)
 		}
 	}
-	if len(p.problems) > 0 {
-		slices.SortStableFunc(p.problems, func(a, b Problem) int { return a.Line - b.Line })
-		return Config{}, &Error{File: file, Problems: p.problems}
+	if err := p.err(file); err != nil {
+		return Config{}, err
 	}
 	return p.config, nil
 }
@@ -78,7 +77,17 @@ func (p *parser) problem(line int, key, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-func (p *parser) document(data []byte) {
+// err returns the problems in the order of the file; nil if there are none.
+func (p *parser) err(file string) error {
+	if len(p.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.problems, func(a, b Problem) int { return a.Line - b.Line })
+	return &Error{File: file, Problems: p.problems}
+}
+
+// document calls fn with each pair of the mapping that the document should be, which holds what is expected.
+func (p *parser) document(data []byte, expected string, fn func(name *yaml.Node, full string, v *yaml.Node)) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {
@@ -92,9 +101,9 @@ func (p *parser) document(data []byte) {
 	switch {
 	case isNull(root):
 	case root.Kind != yaml.MappingNode:
-		p.problem(root.Line, "", "is %s: expected sections with keys, such as storage:", describe(root))
+		p.problem(root.Line, "", "is %s: expected %s", describe(root), expected)
 	default:
-		p.pairs(root, "", p.section)
+		p.pairs(root, "", fn)
 	}
 	if err := dec.Decode(&more); err == nil {
 		p.problem(more.Line, "", "a second YAML document begins here: only one is read")
@@ -150,33 +159,40 @@ func (p *parser) section(name *yaml.Node, full string, v *yaml.Node) {
 
 func (p *parser) key(name *yaml.Node, full string, v *yaml.Node) {
 	k := find(full)
-	switch {
-	case k == nil:
+	if k == nil {
 		p.unknown(name, full)
+		return
+	}
+	p.value(k, full, v)
+}
+
+// value sets the key k, which is written full in the file.
+func (p *parser) value(k *Key, full string, v *yaml.Node) {
+	switch {
 	case isNull(v):
 	case v.Kind != yaml.ScalarNode:
 		p.problem(v.Line, full, "is %s: it takes one value (%s)", describe(v), strings.ReplaceAll(k.Type, "`", ""))
 	case v.ShortTag() == "!!binary" || !strings.HasPrefix(v.ShortTag(), "!!"):
 		p.problem(v.Line, full, "has the tag %s: write the value without a tag", v.ShortTag())
 	default:
-		p.scalar(k, v)
+		p.scalar(k, full, v)
 	}
 }
 
-func (p *parser) scalar(k *Key, v *yaml.Node) {
+func (p *parser) scalar(k *Key, full string, v *yaml.Node) {
 	text, problems := expand(v.Value, p.env)
 	for _, s := range problems {
-		p.problem(v.Line, k.Name, "%s", s)
+		p.problem(v.Line, full, "%s", s)
 	}
 	if len(problems) > 0 {
 		return
 	}
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-		p.problem(v.Line, k.Name, "%q is not plain text: it holds control characters or invalid UTF-8", text)
+		p.problem(v.Line, full, "%q is not plain text: it holds control characters or invalid UTF-8", text)
 		return
 	}
 	if err := k.field(&p.config).set(text); err != nil {
-		p.problem(v.Line, k.Name, "%s", err)
+		p.problem(v.Line, full, "%s", err)
 	}
 }
 
