@@ -2,7 +2,11 @@ package readpath
 
 import (
 	"context"
+	"slices"
 	"sync"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/trace"
 )
 
 // How many traces and summaries a search reads ahead of its caller. A trace may be large: the memory of a search is that of so many.
@@ -10,6 +14,37 @@ const (
 	tracesAhead    = 4
 	summariesAhead = 16
 )
+
+// batchesAhead is how many requests for several keys a search has under way at the same time: the keys it reads ahead are twice as many as of a Database that takes
+// them one by one.
+const batchesAhead = 2
+
+type manyKeys func(context.Context, []tempodb.Key) ([]Outcome, error)
+
+// fetchKeys is fetch of keys, by getMany if it is not nil, and else one by one.
+func fetchKeys(ctx context.Context, ids []trace.ID, ahead int, get func(context.Context, trace.ID) ([]byte, error), getMany manyKeys, yield func(trace.ID, Outcome) error) error {
+	if getMany == nil {
+		return fetch(ctx, ids, ahead, func(ctx context.Context, id trace.ID) (Outcome, error) {
+			value, err := get(ctx, id)
+			return Outcome{value, err}, nil
+		}, yield)
+	}
+	batches := slices.Collect(slices.Chunk(ids, ahead))
+	return fetch(ctx, batches, batchesAhead, func(ctx context.Context, ids []trace.ID) ([]Outcome, error) {
+		keys := make([]tempodb.Key, len(ids))
+		for i, id := range ids {
+			keys[i] = tempodb.Key(id)
+		}
+		return getMany(ctx, keys)
+	}, func(ids []trace.ID, all []Outcome) error {
+		for i, o := range all {
+			if err := yield(ids[i], o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 // fetch calls get for each of the ids, up to ahead of them at the same time, and yield with the outcomes in the order of ids, one after
 // another. It ends with the first error of get or yield, in that order. No more than ahead outcomes exist at any time.

@@ -71,13 +71,17 @@ func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield 
 	if err != nil {
 		return err
 	}
-	return fetch(ctx, ids, tracesAhead, func(ctx context.Context, id trace.ID) ([]byte, error) {
-		data, err := db.Get(ctx, nil, tempodb.Key(id))
-		if err != nil {
-			return nil, fmt.Errorf("find traces: trace %s: %w", id, err)
+	get := func(ctx context.Context, id trace.ID) ([]byte, error) { return db.Get(ctx, nil, tempodb.Key(id)) }
+	var getMany manyKeys
+	if b, ok := db.(Batcher); ok {
+		getMany = b.GetMany
+	}
+	return fetchKeys(ctx, ids, tracesAhead, get, getMany, func(id trace.ID, o Outcome) error {
+		if o.Err != nil {
+			return fmt.Errorf("find traces: trace %s: %w", id, o.Err)
 		}
-		return data, nil
-	}, yield)
+		return yield(id, o.Value)
+	})
 }
 
 // FindSummaries calls yield with the summaries of the traces that q asks for, newest first.
@@ -90,17 +94,22 @@ func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yie
 	if err != nil {
 		return err
 	}
-	return fetch(ctx, ids, summariesAhead, func(ctx context.Context, id trace.ID) (*trace.Summary, error) {
-		encoded, err := db.Summary(ctx, nil, tempodb.Key(id))
-		if err != nil {
-			return nil, fmt.Errorf("find summaries: trace %s: %w", id, err)
+	get := func(ctx context.Context, id trace.ID) ([]byte, error) { return db.Summary(ctx, nil, tempodb.Key(id)) }
+	var getMany manyKeys
+	if b, ok := db.(Batcher); ok {
+		getMany = b.SummaryMany
+	}
+	return fetchKeys(ctx, ids, summariesAhead, get, getMany, func(id trace.ID, o Outcome) error {
+		var s trace.Summary
+		err := o.Err
+		if err == nil {
+			s, err = trace.ParseSummary(o.Value)
 		}
-		s, err := trace.ParseSummary(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("find summaries: trace %s: %w", id, err)
+			return fmt.Errorf("find summaries: trace %s: %w", id, err)
 		}
-		return &s, nil
-	}, yield)
+		return yield(id, &s)
+	})
 }
 
 // Services returns the names of all services that have spans, sorted.

@@ -143,6 +143,9 @@ func (r *Reader) CatchUp(ctx context.Context, t time.Time) error {
 		return nil
 	}
 	_, _, err := r.poller.Look(ctx)
+	if err == nil {
+		r.show()
+	}
 	return err
 }
 

@@ -113,6 +113,15 @@ func ParseSummary(b []byte) (Summary, error) {
 	return s, nil
 }
 
+// SummaryStart returns the earliest start of a span that a summary tells, of which it reads no more than that. Its error is ErrSummary.
+func SummaryStart(summary []byte) (start int64, err error) {
+	r := summaryReader{b: summary}
+	if _, start, _ = r.header(); r.what != "" {
+		return 0, r.end()
+	}
+	return start, nil
+}
+
 // summaryReader reads a summary; after the first fault it reads zeros.
 type summaryReader struct {
 	b    []byte
