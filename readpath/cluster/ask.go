@@ -69,6 +69,7 @@ func ask[T any](ctx context.Context, s *Store, set *ring.ReadSet, q question[T])
 	s.stats.asked.Add(int64(len(set.Ask)))
 	p := newPanel(set, s.options.Patience)
 	failures := make([]error, len(set.Ask))
+	said := make([]*answer[T], len(set.Ask))
 	var patience <-chan time.Time // of who waits though enough have answered
 	giveUp := func() {
 		for _, i := range p.open() {
@@ -88,7 +89,7 @@ func ask[T any](ctx context.Context, s *Store, set *ring.ReadSet, q question[T])
 				p.fail(o.i)
 				s.stats.failed.Add(1)
 			}
-			answers = append(answers, o.answer)
+			said[o.i] = &o.answer
 		case <-patience:
 			giveUp()
 		case <-ctx.Done():
@@ -107,6 +108,11 @@ func ask[T any](ctx context.Context, s *Store, set *ring.ReadSet, q question[T])
 	}
 	if ctx.Err() != nil {
 		return nil, nil, ctx.Err()
+	}
+	for _, a := range said { // in the order of the set, whoever was first
+		if a != nil {
+			answers = append(answers, *a)
+		}
 	}
 	if p.enough() {
 		return answers, nil, nil

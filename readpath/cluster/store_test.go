@@ -24,7 +24,7 @@ func TestAnswersAreThoseOfANaiveModelWhateverOneReplicaDoes(t *testing.T) {
 			case "write":
 				var spans []span
 				for range 1 + pick(5) {
-					spans = append(spans, drawSpan(pick))
+					spans = append(spans, c.drawSpan(pick))
 				}
 				c.write(pick(6), spans...)
 			case "upload":

@@ -229,10 +229,11 @@ type cluster struct {
 
 	mu    sync.Mutex
 	spans []span
+	ids   map[byte]byte // of each trace, the last that was given away
 }
 
 func newCluster(dir string, kept time.Duration) *cluster {
-	c := &cluster{dir: dir, bucket: backendtest.NewMemory()}
+	c := &cluster{dir: dir, bucket: backendtest.NewMemory(), ids: make(map[byte]byte)}
 	for i := range 3 {
 		c.replicas = append(c.replicas, &replica{address: fmt.Sprint("ingester-", i), kept: kept})
 	}
@@ -358,14 +359,20 @@ func (c *cluster) compact(ctx context.Context) error {
 	return errors.Join(db.Compact(ctx), db.Close(), os.RemoveAll(dir))
 }
 
-// drawSpan makes a span that shares traces, services and terms with others.
-func drawSpan(pick func(n int) int) span {
+// drawSpan makes a span that shares its trace, service and terms with others, or repeats one. Spans that share an ID are the same: of others a
+// summary tells by which of them it has met first.
+func (c *cluster) drawSpan(pick func(n int) int) span {
+	if len(c.spans) > 0 && pick(5) == 0 {
+		return c.spans[pick(len(c.spans))]
+	}
 	s := span{
-		trace: byte(1 + pick(8)), id: byte(1 + pick(6)), service: fmt.Sprint("s", pick(3)), name: fmt.Sprint("op", pick(3)), kind: trace.Kind(pick(6)),
+		trace: byte(1 + pick(8)), service: fmt.Sprint("s", pick(3)), name: fmt.Sprint("op", pick(3)), kind: trace.Kind(pick(6)),
 		start: int64(1 + pick(100)), duration: int64(pick(10)), color: fmt.Sprint("c", pick(3)),
 	}
+	c.ids[s.trace]++
+	s.id = c.ids[s.trace]
 	if pick(4) > 0 {
-		s.parent = byte(1 + pick(6))
+		s.parent = byte(1 + pick(int(s.id)+2))
 	}
 	if s.parent == s.id {
 		s.parent = 0
@@ -443,10 +450,7 @@ func (n naive) check(ctx context.Context, s *Store, pick func(n int) int) error 
 		return err
 	}
 	values := n.values()
-	keys := []tempodb.Key{tempodb.Key(traceID(99))}
-	for key := range values {
-		keys = append(keys, key)
-	}
+	keys := append(slices.SortedFunc(maps.Keys(values), func(a, b tempodb.Key) int { return bytes.Compare(a[:], b[:]) }), tempodb.Key(traceID(99)))
 	summaries, err := n.summaries(index.Everything)
 	if err != nil {
 		return err
