@@ -27,6 +27,7 @@ import (
 	"github.com/jaeger-tempo/tempo/trace"
 	"github.com/jaeger-tempo/tempo/tracedb"
 	"github.com/jaeger-tempo/tempo/writepath/ingester"
+	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
 )
 
@@ -76,10 +77,10 @@ func serve(t testing.TB, i *ingester.Ingester) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(ingester.MaxMessage))
+	server := grpc.NewServer(client.ServerOptions()...)
 	i.Register(server)
 	go func() { _ = server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(client.MaxMessage)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,10 +19,6 @@ import (
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
 )
 
-// MaxMessage is how large a message to an ingester may be: what the gRPC server that it is registered at must take (grpc.MaxRecvMsgSize). It sends none
-// that is larger.
-const MaxMessage = 64 << 20
-
 // Limits of what a request may claim, and of what one message of an answer holds.
 const (
 	maxKeys     = 10_000  // of a ValuesRequest
@@ -40,7 +36,7 @@ type server struct {
 	*Ingester
 }
 
-// Register lets the ingester serve. It may be called before it is ready.
+// Register lets the ingester serve. It may be called before it is ready. The gRPC server must have what client.ServerOptions says.
 func (i *Ingester) Register(r grpc.ServiceRegistrar) {
 	ingesterpb.RegisterIngesterServer(r, &server{Ingester: i})
 }
