@@ -8,7 +8,7 @@ import (
 )
 
 // Collector returns the metrics of all tenants.
-func (c *Compactor) Collector() prometheus.Collector { return metric.Collector(metrics, c.Each) }
+func (c *Compactor) Collector() prometheus.Collector { return metric.ByTenant(metrics, c.Each) }
 
 type stats = tempodb.CompactorStats
 

@@ -23,7 +23,7 @@
 //
 // # Archive
 //
-// Archived traces are the same store's, under another tenant: [ArchiveTenant].
+// Archived traces are the same store's, under another tenant: [tracedb.ArchiveTenant].
 //
 // # Use
 //

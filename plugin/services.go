@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	_ "github.com/jaegertracing/jaeger/pkg/gogocodec" // messages of storage_v1 need it on both sides
@@ -11,6 +10,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
 // Writer makes spans durable. writepath.Writer is one.
@@ -37,15 +37,6 @@ type Reader interface {
 
 // DefaultTenant owns all traces where nothing says otherwise.
 const DefaultTenant = "single-tenant"
-
-// ArchiveTenant is the tenant that holds the archived traces of a tenant.
-func ArchiveTenant(tenant string) string { return tenant + archiveSuffix }
-
-// IsArchive reports whether tenant holds archived traces.
-func IsArchive(tenant string) bool { return strings.HasSuffix(tenant, archiveSuffix) }
-
-// archiveSuffix can't be in the name of a tenant that a user chooses.
-const archiveSuffix = "~archive"
 
 // What GetOperations calls spans without a kind.
 const (
@@ -106,7 +97,7 @@ func (s *Services) tenantOf(context.Context) (string, error) { return s.tenant, 
 // archiveOf is tenantOf for calls that are about archived traces.
 func (s *Services) archiveOf(ctx context.Context) (string, error) {
 	tenant, err := s.tenantOf(ctx)
-	return ArchiveTenant(tenant), err
+	return tracedb.ArchiveTenant(tenant), err
 }
 
 // capabilities answers calls that bear no tenant.

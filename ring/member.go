@@ -86,7 +86,7 @@ func (s *Store) Join(ctx context.Context, c Config, self Self) (*Member, error) 
 	}
 	m.lifecycler, err = ring.NewLifecyclerWithDelegate(lc, nil, c.Name, c.key(), true, false, s.log, s.metrics, a)
 	if err == nil {
-		err = services.StartAndAwaitRunning(ctx, m.lifecycler)
+		err = start(ctx, m.lifecycler)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("join ring %s: %w", c.Name, err), watched.Close())

@@ -42,7 +42,7 @@ func (s *Store) Watch(ctx context.Context, c Config) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch ring %s: %w", c.Name, err)
 	}
-	if err := services.StartAndAwaitRunning(ctx, r); err != nil {
+	if err := start(ctx, r); err != nil {
 		return nil, fmt.Errorf("watch ring %s: %w", c.Name, err)
 	}
 	return &Ring{config: c, ring: r}, nil

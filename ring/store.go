@@ -82,11 +82,28 @@ func (s *Store) openGossip(ctx context.Context, c StoreConfig) error {
 	gossip.Codecs = []codec.Codec{ring.GetCodec()}
 	gossip.MetricsRegisterer = s.metrics
 	s.gossip = memberlist.NewKV(gossip, s.log, &resolver{}, s.metrics)
-	if err := services.StartAndAwaitRunning(ctx, s.gossip); err != nil {
+	if err := start(ctx, s.gossip); err != nil {
 		return err
 	}
 	s.address = net.JoinHostPort(host, strconv.Itoa(s.gossip.GetListeningPort()))
 	return nil
+}
+
+// start starts a service, which ctx can't end later: who stops may still have something to say.
+func start(ctx context.Context, s services.Service) error {
+	if err := s.StartAsync(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	err := s.AwaitRunning(ctx)
+	if err == nil {
+		return nil
+	}
+	s.StopAsync()
+	_ = s.AwaitTerminated(context.Background()) // how it failed follows
+	if failure := s.FailureCase(); failure != nil {
+		err = failure
+	}
+	return err
 }
 
 // Address returns where this process gossips; empty if it does not.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
@@ -38,7 +39,7 @@ func serve(cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	a.Section("Tenants", s.status)
+	a.Section("Tenants", func() daemon.Table { return node.DatabaseStatus(s.db.Each) })
 	a.SetReady(func() error { return nil })
 	log.Info("store is open", "path", cfg.Storage.Path, "version", version.Text(), "took", time.Since(began).Round(time.Millisecond))
 

@@ -9,10 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/jaeger-tempo/tempo/config"
-	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/readpath"
-	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
@@ -53,7 +52,7 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 		CutAge:    cfg.Cut.Age,
 		Logger:    log,
 		Retention: func(tenant string) compact.RetainOptions {
-			if plugin.IsArchive(tenant) {
+			if tracedb.IsArchive(tenant) {
 				return compact.RetainOptions{}
 			}
 			return compact.RetainOptions{MaxAge: cfg.Retention.Age, MaxBytes: cfg.Retention.Bytes}
@@ -62,7 +61,7 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 	if err != nil {
 		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
 	}
-	if err := metrics.Register(storeMetrics{db}); err != nil {
+	if err := metrics.Register(node.DatabaseMetrics(db.Each)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	services := plugin.New(plugin.Options{
@@ -71,17 +70,4 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 		Tenant: cfg.Tenancy.Default,
 	})
 	return &store{db: db, services: services}, nil
-}
-
-// status says what there is of each tenant.
-func (s *store) status() daemon.Table {
-	t := daemon.Table{Head: []string{"Tenant", "Log segments", "recent", "Blocks", "in blocks", "spans in blocks", "damaged blocks"}}
-	s.db.Each(func(tenant string, db *tempodb.DB) {
-		stats := db.Stats()
-		damaged := len(stats.DamagedBlocks)
-		t.Rows = append(t.Rows, []any{
-			tenant, stats.Segments, daemon.Bytes(stats.RecentBytes), stats.Blocks, daemon.Bytes(stats.BlockBytes), stats.BlockRows, daemon.BadIf(damaged > 0, damaged),
-		})
-	})
-	return t
 }

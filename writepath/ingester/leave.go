@@ -31,23 +31,14 @@ func (i *Ingester) Leave(ctx context.Context) error {
 		return err
 	}
 	i.leaving.Store(true)
-	err := i.Flush(ctx)
-	if err == nil {
-		err = i.pause(ctx, i.o.LeaveAfter)
-	}
-	if err == nil {
-		err = i.o.Ring.Leave()
-	}
-	if err != nil {
-		i.leaving.Store(false)
+	if err := i.Flush(ctx); err != nil {
 		return err
 	}
-	i.leftOnce.Do(func() { close(i.left) })
-	return nil
+	if err := i.pause(ctx, i.o.LeaveAfter); err != nil {
+		return err
+	}
+	return i.o.Ring.Leave()
 }
-
-// Left is closed when Leave has succeeded: the process has nothing more to do.
-func (i *Ingester) Left() <-chan struct{} { return i.left }
 
 func (i *Ingester) pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

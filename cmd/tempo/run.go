@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/node"
+	"github.com/jaeger-tempo/tempo/internal/version"
+)
+
+// targets are what a process can consist of.
+var targets = map[string][]func(*node.Node, context.Context) error{
+	"ingester":  {(*node.Node).Ingest},
+	"compactor": {(*node.Node).Compact},
+	"all":       {(*node.Node).Ingest, (*node.Node).Compact},
+}
+
+func checkTarget(target string) error {
+	if target == "" {
+		return daemon.Usage("--target is missing: it says what this process does, ingester, compactor or all")
+	}
+	if targets[target] == nil {
+		return daemon.Usage("--target=%s is not one of ingester, compactor, all", target)
+	}
+	return nil
+}
+
+func run(target string, cfg config.Config) (err error) {
+	if cfg.Ring.Store == config.RingNone {
+		if target != "all" {
+			return errors.New("ring.store: is empty: nobody would find this process; set it to memberlist, etcd or consul, or run --target=all")
+		}
+		cfg.Ring.Store, cfg.Ring.Replication = config.RingMemberlist, 1 // a ring of one, which plugins can join
+	}
+	log := daemon.NewLog(cfg.Logging.Level, os.Stderr)
+	ctx := daemon.UntilStopped(log)
+	admin := daemon.NewAdmin("tempo --target="+target, target, cfg, log)
+	if err := admin.Listen(); err != nil {
+		return err
+	}
+	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo --target=" + target, Log: log, Admin: admin, Serves: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, n.Close())
+		log.Info("stopped")
+	}()
+	for _, start := range targets[target] {
+		if err := start(n, ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.Serve(); err != nil {
+		return err
+	}
+	admin.SetReady(n.Ready)
+	log.Info("started", "target", target, "instance", cfg.Instance.Name(), "version", version.Text())
+	return n.Wait(ctx)
+}

@@ -1,0 +1,113 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jaeger-tempo/tempo/internal/metric"
+	"github.com/jaeger-tempo/tempo/internal/tracing"
+	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/readpath/cluster"
+	"github.com/jaeger-tempo/tempo/ring"
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/cache"
+	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
+)
+
+// connect watches the ring of ingesters and returns it with the connections to them.
+func (n *Node) connect(ctx context.Context) (*ring.Ring, *client.Pool, error) {
+	if n.watched != nil {
+		return n.watched, n.pool, nil
+	}
+	watched, err := n.rings.Watch(ctx, n.ingesters())
+	if err != nil {
+		return nil, nil, err
+	}
+	n.closeLast(watched.Close)
+	n.show(ingestersRing, watched)
+	pool := client.NewPool(client.Options{Compression: string(n.cfg.Writer.Compression), Dial: tracing.ClientOptions()})
+	n.closeLast(pool.Close)
+	n.watched, n.pool = watched, pool
+	return watched, pool, nil
+}
+
+// Reader returns what answers from all ingesters and from the object store. It asks nobody yet.
+func (n *Node) Reader(ctx context.Context) (readpath.Store, error) {
+	watched, pool, err := n.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := n.cached()
+	if err != nil {
+		return nil, err
+	}
+	reader, err := cluster.New(cluster.Options{
+		Ring: watched, Pool: pool, Bucket: bucket, CacheBytes: -1, PollEvery: n.cfg.Reader.PollInterval, Logger: n.log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.closeLast(reader.Close)
+	n.admin.Metrics.MustRegister(metric.Of(readerMetrics, reader.Stats))
+	return reader, nil
+}
+
+// cached returns the object store through the cache; a directory has that of the operating system.
+func (n *Node) cached() (backend.Bucket, error) {
+	if n.store.isLocal() {
+		return n.bucket, nil
+	}
+	c := n.cfg.Cache
+	cached, err := cache.New(cache.Options{
+		MemoryBytes: c.MemoryBytes,
+		Disk:        cache.DiskOptions{Dir: c.DiskPath, Bytes: c.DiskBytes},
+		Memcached:   cache.MemcachedOptions{Servers: c.Memcached.Elements()},
+		Logger:      n.log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.closeLast(cached.Close)
+	n.admin.Metrics.MustRegister(metric.Of(cacheMetrics, cached.Stats))
+	return cached.Over(n.bucket, n.store.at.String()), nil
+}
+
+type readerStats = cluster.Stats
+
+var readerMetrics = []metric.Metric[readerStats]{
+	metric.Counter("tempo_reader_questions_total", "Questions that were asked.", func(s *readerStats) float64 { return float64(s.Questions) }),
+	metric.Counter("tempo_reader_asked_total", "Questions to ingesters that they took.", func(s *readerStats) float64 { return float64(s.Asked) }),
+	metric.Counter("tempo_reader_failed_total", "Questions to ingesters that were not answered well.", func(s *readerStats) float64 { return float64(s.Failed) }),
+	metric.Counter("tempo_reader_lagging_total", "Questions to ingesters that were not answered in time.", func(s *readerStats) float64 { return float64(s.Lagging) }),
+	metric.Counter("tempo_reader_partial_total", "Answers that were not whole.", func(s *readerStats) float64 { return float64(s.Partial) }),
+	metric.Counter("tempo_reader_looks_total", "Questions that had to wait until the blocks were listed anew.", func(s *readerStats) float64 { return float64(s.Looks) }),
+	metric.Gauge("tempo_reader_tenants", "Tenants of which the blocks are followed.", func(s *readerStats) float64 { return float64(s.Tenants) }),
+	metric.Counter("tempo_reader_summaries_total", "Summaries of traces that ingesters hold.", func(s *readerStats) float64 { return float64(s.Summaries) }),
+	metric.Counter("tempo_reader_summaries_read_total", "Those of them for which spans had to be read.", func(s *readerStats) float64 { return float64(s.Read) }),
+}
+
+// tiers sums what the cache has done, over the kinds of objects.
+func tiers(of func(*cache.Stats) *cache.TierStats, name, what string) []metric.Metric[cache.Stats] {
+	sum := func(s *cache.Stats, of1 func(*cache.TierKindStats) int64) (sum float64) {
+		for i := range of(s).Kinds {
+			sum += float64(of1(&of(s).Kinds[i]))
+		}
+		return sum
+	}
+	return []metric.Metric[cache.Stats]{
+		metric.Gauge("tempo_cache_"+name+"_used_bytes", "Room that is taken "+what+".", func(s *cache.Stats) float64 { return float64(of(s).UsedBytes) }),
+		metric.Counter("tempo_cache_"+name+"_hits_total", "Frames that were found "+what+".",
+			func(s *cache.Stats) float64 { return sum(s, func(k *cache.TierKindStats) int64 { return k.Hits }) }),
+		metric.Counter("tempo_cache_"+name+"_misses_total", "Frames that were not found "+what+".",
+			func(s *cache.Stats) float64 { return sum(s, func(k *cache.TierKindStats) int64 { return k.Misses }) }),
+		metric.Counter("tempo_cache_"+name+"_evictions_total", "Frames that gave way to others "+what+".",
+			func(s *cache.Stats) float64 { return sum(s, func(k *cache.TierKindStats) int64 { return k.Evictions }) }),
+		metric.Counter("tempo_cache_"+name+"_errors_total", "Operations that failed "+what+", and damaged frames.", func(s *cache.Stats) float64 { return float64(of(s).Errors) }),
+	}
+}
+
+var cacheMetrics = slices.Concat(
+	tiers(func(s *cache.Stats) *cache.TierStats { return &s.Memory }, "memory", "in memory"),
+	tiers(func(s *cache.Stats) *cache.TierStats { return &s.Disk }, "disk", "on disk"),
+	tiers(func(s *cache.Stats) *cache.TierStats { return &s.Memcached }, "memcached", "in memcached"),
+)

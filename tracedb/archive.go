@@ -1,0 +1,12 @@
+package tracedb
+
+import "strings"
+
+// ArchiveTenant is the tenant that holds the archived traces of a tenant. They are kept whatever the retention.
+func ArchiveTenant(tenant string) string { return tenant + archiveSuffix }
+
+// IsArchive reports whether tenant holds archived traces.
+func IsArchive(tenant string) bool { return strings.HasSuffix(tenant, archiveSuffix) }
+
+// archiveSuffix can't be in the name of a tenant that a user chooses.
+const archiveSuffix = "~archive"
