@@ -3,7 +3,6 @@ package ring
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/cortexproject/cortex/pkg/ring"
@@ -11,67 +10,48 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Refusal is an error of a push, or of a Batch, that concerns some of the tokens only. The others are taken.
-type Refusal struct {
-	// Indexes are those of the tokens in the batch.
+// Push is what one instance has to take of a batch.
+type Push struct {
+	To Instance
+	// Indexes are those of its tokens in the batch. Pushes may share them.
 	Indexes []int
-	// Err says why, of one of them.
-	Err error
+
+	batch *batch
 }
 
-// Error says how many are refused, and why.
-func (r *Refusal) Error() string { return fmt.Sprintf("%d refused: %v", len(r.Indexes), r.Err) }
+// End says how the push ended: nil if To has taken all of its tokens. It must be called once, and does not wait.
+func (p *Push) End(err error) { p.batch.record(p, err) }
 
-// Unwrap returns the reason.
-func (r *Refusal) Unwrap() error { return r.Err }
-
-// write is the operation of a push: on ACTIVE instances; where a replica is not ACTIVE, the next in the ring stands in for it.
-var write = ring.Write
-
-// Batch calls push once for each instance that is a replica of some of the tokens, concurrently, with the indexes of its tokens. It returns nil as soon
-// as each token was taken by a write quorum of its replicas: more than half of them.
+// Batch calls push once for each instance that is a replica of some of the tokens. It returns nil as soon as each token was taken by a write quorum of
+// its replicas: more than half of as many as the ring keeps, no two of them in one zone if zones count. An error is one that a push ended with, the most
+// telling: one that blames what was pushed before one that blames the instance. Where too few replicas are there to try, it is Unavailable.
 //
-// Where push returns a *Refusal, its replica has taken the tokens that it does not name. If at the end all tokens but some that were refused have their
-// quorum, Batch returns a *Refusal that names these. Any other error says nothing of single tokens; it is one that push returned, the most telling: one that
-// blames the request before one that blames the instance. Where too few replicas are there to try, it is Unavailable.
-//
-// Calls of push may go on after Batch has returned, so push must not use ctx's end as a reason to stop; done is called once, when none goes on.
-func (r *Ring) Batch(ctx context.Context, tokens []uint32, push func(to Instance, indexes []int) error, done func()) error {
-	b := batch{tokens: make([]tally, len(tokens)), open: len(tokens), decided: make(chan struct{})}
-	if err := b.share(r.ring, tokens); err != nil {
-		done()
+// push should not wait, but see to it that the Push ends. Pushes may go on after Batch has returned, at the end of ctx and otherwise.
+func (r *Ring) Batch(ctx context.Context, tokens []uint32, push func(*Push)) error {
+	b, err := newBatch(r.ring, r.config, tokens)
+	if err != nil {
 		return status.Errorf(codes.Unavailable, "ring %s: %v", r.config.Name, err)
 	}
-	return b.run(ctx, push, done)
+	return b.run(ctx, push)
 }
 
 // batch is a Batch under way. Cortex's ring.DoBatch is not used: of a token that a third replica takes it thinks that one more token has its quorum, so with
 // more instances than replicas it calls a batch done of which nobody has some tokens.
 type batch struct {
-	shares []share
+	pushes []Push
 
 	mu      sync.Mutex
 	tokens  []tally
-	open    int // tokens of which it is not decided whether they are taken
-	going   int // pushes
-	refused []int
-	why     error // of the refused
-	worst   error // the most telling of the others
+	open    int   // tokens that have no quorum yet
+	worst   error // the most telling
 	over    bool
 	decided chan struct{} // closed when over
 }
 
-// share is what one instance has to take.
-type share struct {
-	to      Instance
-	indexes []int
-}
-
 // tally is how a token stands.
 type tally struct {
-	needs   int // how many replicas must still take it
-	bears   int // how many may still fail
-	refused bool
+	needs int // how many replicas must still take it
+	bears int // how many may still fail
 }
 
 // replicas finds the instances that keep a token. ring.Ring is one.
@@ -79,45 +59,66 @@ type replicas interface {
 	Get(key uint32, op ring.Operation, bufDescs []ring.InstanceDesc, bufHosts []string, bufZones map[string]int) (ring.ReplicationSet, error)
 }
 
-// share lists who has to take which tokens.
-func (b *batch) share(r replicas, tokens []uint32) error {
+// write is the operation of a push: on ACTIVE instances; where a replica is not ACTIVE, the next in the ring stands in for it.
+var write = ring.Write
+
+// newBatch lists who has to take which tokens.
+func newBatch(r replicas, c Config, tokens []uint32) (*batch, error) {
 	var (
-		descs [ring.GetBufferSize]ring.InstanceDesc
-		hosts [ring.GetBufferSize]string
-		zones = make(map[string]int, ring.GetZoneSize)
-		byAt  = make(map[string]int)
+		b      = &batch{tokens: make([]tally, len(tokens)), open: len(tokens), decided: make(chan struct{})}
+		quorum = c.Replication/2 + 1
+		descs  [ring.GetBufferSize]ring.InstanceDesc
+		hosts  [ring.GetBufferSize]string
+		zones  = make(map[string]int, ring.GetZoneSize)
+		byAt   = make(map[string]int)
 	)
 	for i, token := range tokens {
 		set, err := r.Get(token, write, descs[:0], hosts[:0], zones)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		b.tokens[i] = tally{needs: len(set.Instances) - set.MaxErrors, bears: set.MaxErrors}
+		if c.Zones {
+			set.Instances = oneOfEachZone(set.Instances)
+		}
+		if len(set.Instances) < quorum {
+			return nil, fmt.Errorf("%d replicas in different zones are needed, and there are %d", quorum, len(set.Instances))
+		}
+		b.tokens[i] = tally{needs: quorum, bears: len(set.Instances) - quorum}
 		for j := range set.Instances {
 			desc := &set.Instances[j]
 			n, known := byAt[desc.Addr]
 			if !known {
-				n = len(b.shares)
+				n = len(b.pushes)
 				byAt[desc.Addr] = n
-				b.shares = append(b.shares, share{to: instance("", desc)})
+				b.pushes = append(b.pushes, Push{To: instance("", desc), batch: b})
 			}
-			b.shares[n].indexes = append(b.shares[n].indexes, i)
+			b.pushes[n].Indexes = append(b.pushes[n].Indexes, i)
 		}
 	}
-	return nil
+	return b, nil
 }
 
-func (b *batch) run(ctx context.Context, push func(to Instance, indexes []int) error, done func()) error {
-	if b.going = len(b.shares); b.going == 0 {
-		done()
+// oneOfEachZone leaves out whom a read would not miss as well: it bears that all of a zone fail. There are several where there are fewer zones than replicas.
+func oneOfEachZone(set []ring.InstanceDesc) []ring.InstanceDesc {
+	kept := set[:0]
+next:
+	for _, desc := range set {
+		for i := range kept {
+			if kept[i].Zone == desc.Zone {
+				continue next
+			}
+		}
+		kept = append(kept, desc)
+	}
+	return kept
+}
+
+func (b *batch) run(ctx context.Context, push func(*Push)) error {
+	if b.open == 0 {
 		return nil
 	}
-	for i := range b.shares {
-		go func(s *share) {
-			if b.record(s, push(s.to, s.indexes)) {
-				done()
-			}
-		}(&b.shares[i])
+	for i := range b.pushes {
+		push(&b.pushes[i])
 	}
 	select {
 	case <-b.decided:
@@ -126,67 +127,35 @@ func (b *batch) run(ctx context.Context, push func(to Instance, indexes []int) e
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.open > 0:
+	if b.open > 0 {
 		return b.worst
-	case len(b.refused) > 0:
-		slices.Sort(b.refused)
-		return &Refusal{Indexes: slices.Clone(b.refused), Err: b.why}
 	}
 	return nil
 }
 
-// record counts how a push ended, and reports whether it was the last.
-func (b *batch) record(s *share, err error) (last bool) {
+func (b *batch) record(p *Push, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	refusal, partial := err.(*Refusal) //nolint:errorlint // the push's own, not one that came to it from below
-	switch {
-	case partial:
-		b.why = refusal.Err
-		for _, i := range refusal.Indexes {
-			b.tokens[i].refused = true
-			b.failed(i)
-		}
-	case err != nil:
-		if b.worst == nil || telling(err) > telling(b.worst) {
-			b.worst = err
-		}
+	if err != nil && (b.worst == nil || telling(err) > telling(b.worst)) {
+		b.worst = err
 	}
-	for _, i := range s.indexes {
+	// Of as many outcomes as a token has replicas, only one of needs and bears can run out, once.
+	for _, i := range p.Indexes {
+		t := &b.tokens[i]
 		switch {
-		case partial && slices.Contains(refusal.Indexes, i):
-		case partial || err == nil:
-			b.took(i)
+		case err == nil:
+			if t.needs--; t.needs == 0 {
+				b.open--
+			}
 		default:
-			b.failed(i)
+			if t.bears--; t.bears == -1 {
+				b.end()
+			}
 		}
 	}
 	if b.open == 0 {
 		b.end()
 	}
-	b.going--
-	return b.going == 0
-}
-
-// took and failed see a token cross its line once: of as many outcomes as there are replicas, only one of needs and bears can run out.
-func (b *batch) took(i int) {
-	if b.tokens[i].needs--; b.tokens[i].needs == 0 {
-		b.open--
-	}
-}
-
-func (b *batch) failed(i int) {
-	t := &b.tokens[i]
-	if t.bears--; t.bears != -1 {
-		return
-	}
-	if !t.refused {
-		b.end() // with worst
-		return
-	}
-	b.refused = append(b.refused, i)
-	b.open--
 }
 
 func (b *batch) end() {

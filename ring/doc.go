@@ -3,7 +3,7 @@
 //
 //	store, err := ring.OpenStore(ctx, ring.StoreConfig{Kind: ring.Memberlist, Listen: "127.0.0.1:7946", Join: peers}, logger, metrics)
 //	ingesters, err := store.Watch(ctx, ring.Config{Name: "ingesters", Replication: 3})
-//	err = ingesters.Batch(ctx, tokens, push)              // each token to its replicas; a write quorum has it when Batch returns
+//	err = ingesters.Batch(ctx, tokens, push)               // each token to its replicas; a write quorum has it when Batch returns
 //	set, err := ingesters.ReadSet()                       // whom a reader asks
 //	member, err := store.Join(ctx, config, ring.Self{...}) // an ingester's own place in the ring
 //
@@ -14,7 +14,7 @@
 //
 // # Quorums that overlap
 //
-// A write is done when more than half of a trace's replicas have it. A read asks all instances that are registered, wherever tokens lie now,
+// A write is done when more than half of a trace's replicas have it, which with zones are in different ones. A read asks all instances that are registered, wherever tokens lie now,
 // and bears the failure of less than half of the replication factor among all of them. So each read meets each write in an instance, also while
 // tokens move; see ReadSet. Two things make it hold while instances come and go:
 //

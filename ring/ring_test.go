@@ -1,11 +1,12 @@
 package ring
 
 import (
-	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,19 +19,57 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-func openGossip(t *testing.T, join ...string) *Store {
-	t.Helper()
-	s, err := OpenStore(t.Context(), StoreConfig{Kind: Memberlist, Listen: "127.0.0.1:0", Join: join}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
+// Tests wait for heartbeats most of the time, and don't wait for each other's.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	os.Exit(m.Run())
 }
+
+// gossips returns what opens stores. All of a test's close together, since to leave takes seconds.
+func gossips(t *testing.T) (open func(join ...string) *Store) {
+	t.Helper()
+	var stores []*Store
+	t.Cleanup(func() {
+		var all sync.WaitGroup
+		for _, s := range stores {
+			all.Go(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+	return func(join ...string) *Store {
+		s, err := OpenStore(t.Context(), StoreConfig{Kind: Memberlist, Listen: "127.0.0.1:0", Join: join}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores = append(stores, s)
+		return s
+	}
+}
+
+// stopAll stops members, together.
+func stopAll(t *testing.T, members ...*Member) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, m := range members {
+		all.Go(func() {
+			if err := m.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// steady is a ring in which nobody is missed, however slow this machine is. States change quicker than with quick heartbeats: two changes, of which one may be a
+// heartbeat, need different seconds.
+var steady = Config{Name: "test", Replication: 3, Heartbeat: 20 * time.Second, HeartbeatTimeout: time.Minute, Settle: 100 * time.Millisecond}
 
 // quick is a ring whose instances are known and missed quickly.
 var quick = Config{Name: "test", Replication: 3, Heartbeat: time.Second, HeartbeatTimeout: 3 * time.Second, Settle: 100 * time.Millisecond, ForgetAfter: 6 * time.Second}
@@ -84,9 +123,10 @@ func states(t *testing.T, r *Ring) string {
 
 func TestProcessesThatGossipSeeTheSameRing(t *testing.T) {
 	t.Parallel()
-	first := openGossip(t)
-	watcher := openGossip(t, first.Address())
-	seen, err := watcher.Watch(t.Context(), quick)
+	open := gossips(t)
+	first := open()
+	watcher := open(first.Address())
+	seen, err := watcher.Watch(t.Context(), steady)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +137,9 @@ func TestProcessesThatGossipSeeTheSameRing(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		s := first
 		if id != "a" {
-			s = openGossip(t, first.Address())
+			s = open(first.Address())
 		}
-		members = append(members, join(t, s, quick, Self{ID: id, Address: "127.0.0.1:" + map[string]string{"a": "1", "b": "2", "c": "3"}[id]}))
+		members = append(members, join(t, s, steady, Self{ID: id, Address: "127.0.0.1:" + map[string]string{"a": "1", "b": "2", "c": "3"}[id]}))
 	}
 	await(t, "all are seen", func() bool {
 		return states(t, seen) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 ACTIVE, 127.0.0.1:3 ACTIVE"
@@ -125,56 +165,78 @@ func TestProcessesThatGossipSeeTheSameRing(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "who left is gone", func() bool { return states(t, seen) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 ACTIVE" })
-	// One ends without a word: it keeps its place, counts as failed, and is forgotten.
-	if err := members[1].Stop(); err != nil {
+	stopAll(t, members[:2]...)
+	if err := seen.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnInstanceThatEndsWithoutAWordIsSilentAndThenForgotten(t *testing.T) {
+	t.Parallel()
+	open := gossips(t)
+	first := open()
+	c := quick
+	c.HeartbeatTimeout, c.ForgetAfter = 2*time.Second, 4*time.Second
+	stays := join(t, first, c, Self{ID: "a", Address: "127.0.0.1:1"})
+	ends := join(t, open(first.Address()), c, Self{ID: "b", Address: "127.0.0.1:2"})
+	await(t, "both are seen", func() bool { return states(t, stays.Ring) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 ACTIVE" })
+	stopAll(t, ends)
+	await(t, "it keeps its place, and counts as failed", func() bool { return states(t, stays.Ring) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 silent" })
+	await(t, "it is forgotten", func() bool { return states(t, stays.Ring) == "127.0.0.1:1 ACTIVE" })
+	stopAll(t, stays)
+}
+
+func TestAnInstanceThatEndsBeforeItHasSettledSettlesAgain(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	open := gossips(t)
+	first := open()
+	watched, err := first.Watch(t.Context(), steady)
+	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "it is silent", func() bool { return states(t, seen) == "127.0.0.1:1 ACTIVE, 127.0.0.1:2 silent" })
-	await(t, "it is forgotten", func() bool { return states(t, seen) == "127.0.0.1:1 ACTIVE" })
-	for _, close := range []func() error{members[0].Stop, seen.Close} {
-		if err := close(); err != nil {
-			t.Error(err)
-		}
+	c := steady
+	c.Settle = time.Hour
+	m := join(t, open(first.Address()), c, Self{ID: "a", TokensFile: file})
+	await(t, "it is JOINING", func() bool { return strings.Contains(states(t, watched), "JOINING") })
+	if m.Known() || m.Active() {
+		t.Error("a new instance is known or ACTIVE")
+	}
+	if err := watched.Batch(t.Context(), []uint32{1}, func(*Push) { t.Error("written to who is JOINING") }); status.Code(err) != codes.Unavailable {
+		t.Errorf("batch while nobody is ACTIVE: %v", err)
+	}
+	stopAll(t, m)
+	m = join(t, open(first.Address()), c, Self{ID: "a", TokensFile: file})
+	await(t, "it is JOINING again", func() bool { return strings.Contains(states(t, watched), "JOINING") })
+	if !m.Known() || m.Active() {
+		t.Error("an instance that ended before it had settled is not known, or is ACTIVE")
+	}
+	stopAll(t, m)
+	m = join(t, open(first.Address()), steady, Self{ID: "a", TokensFile: file})
+	await(t, "it is ACTIVE", func() bool { return strings.Contains(states(t, watched), "ACTIVE") })
+	stopAll(t, m)
+	if err := watched.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
 func TestAnInstanceTakesItsPlaceAgainWhenItRestarts(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tokens")
-	first := openGossip(t)
+	open := gossips(t)
+	first := open()
 	watched, err := first.Watch(t.Context(), quick)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := quick
-	c.Settle = time.Hour
-	m := join(t, openGossip(t, first.Address()), c, Self{ID: "a", TokensFile: file})
-	await(t, "it is JOINING", func() bool { return strings.Contains(states(t, watched), "JOINING") })
-	if m.Known() || m.Active() {
-		t.Error("a new instance is known or ACTIVE")
-	}
-	if err := watched.Batch(t.Context(), []uint32{1}, func(Instance, []int) error { t.Error("written to who is JOINING"); return nil }, func() {}); status.Code(err) != codes.Unavailable {
-		t.Errorf("batch while nobody is ACTIVE: %v", err)
-	}
-	if err := m.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	m = join(t, openGossip(t, first.Address()), c, Self{ID: "a", TokensFile: file})
-	await(t, "it is JOINING again", func() bool { return strings.Contains(states(t, watched), "JOINING") })
-	if !m.Known() || m.Active() {
-		t.Error("an instance that ended before it had settled is not known, or is ACTIVE")
-	}
-	if err := m.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	m = join(t, openGossip(t, first.Address()), quick, Self{ID: "a", TokensFile: file})
+	m := join(t, open(first.Address()), quick, Self{ID: "a", TokensFile: file})
 	await(t, "it is ACTIVE", func() bool { return strings.Contains(states(t, watched), "ACTIVE") })
 	tokens := tokensOf(watched, "a")
 	await(t, "that is noted", func() bool { ok, _ := filepath.Glob(file + ".settled"); return len(ok) == 1 })
-	if err := m.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	m = join(t, openGossip(t, first.Address()), c, Self{ID: "a", TokensFile: file})
+	stopAll(t, m)
+	c := quick
+	c.Settle = time.Hour
+	m = join(t, open(first.Address()), c, Self{ID: "a", TokensFile: file})
 	if !m.Active() {
 		t.Error("an instance that was ACTIVE settles again")
 	}
@@ -192,75 +254,67 @@ func tokensOf(r *Ring, id string) []uint32 {
 	return members[id].Tokens
 }
 
-func TestABatchIsDoneWhenAQuorumHasEachToken(t *testing.T) {
+func TestABatchGoesToTheInstancesOfTheRing(t *testing.T) {
 	t.Parallel()
-	s := openGossip(t)
-	var members []*Member
-	for i, id := range []string{"a", "b", "c", "d"} {
-		members = append(members, join(t, s, quick, Self{ID: id, Address: net.JoinHostPort("127.0.0.1", string(rune('1'+i)))}))
+	r, err := gossips(t)().Watch(t.Context(), steady)
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := members[0].Ring
+	err = r.ring.KVClient.CAS(t.Context(), steady.key(), func(any) (any, bool, error) {
+		desc := ring.NewDesc()
+		tokens := ring.NewRandomTokenGenerator()
+		for i, id := range []string{"a", "b", "c", "d"} {
+			desc.AddIngester(id, net.JoinHostPort("127.0.0.1", string(rune('1'+i))), "", tokens.GenerateTokens(desc, id, "", 128, true), ring.ACTIVE, time.Now())
+		}
+		return desc, true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	await(t, "all are ACTIVE", func() bool { return strings.Count(states(t, r), "ACTIVE") == 4 })
 	tokens := make([]uint32, 100)
 	for i := range tokens {
 		tokens[i] = Token("acme", [16]byte{byte(i)})
 	}
-	batch := func(fail func(Instance) error) ([]int, error) {
-		var mu sync.Mutex
+	batch := func(outcome func(Instance) error) ([]int, error) {
 		taken := make([]int, len(tokens))
-		over := make(chan struct{})
-		err := r.Batch(t.Context(), tokens, func(to Instance, indexes []int) error {
-			if err := fail(to); err != nil {
-				return err
+		err := r.Batch(t.Context(), tokens, func(p *Push) {
+			err := outcome(p.To)
+			for _, i := range p.Indexes {
+				if err == nil {
+					taken[i]++
+				}
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, i := range indexes {
-				taken[i]++
-			}
-			return nil
-		}, func() { close(over) })
-		<-over
+			p.End(err)
+		})
 		return taken, err
 	}
-	taken, err := batch(func(Instance) error { return nil })
-	if err != nil || slices.Min(taken) != 3 || slices.Max(taken) != 3 {
+	if taken, err := batch(func(Instance) error { return nil }); err != nil || slices.Min(taken) != 3 || slices.Max(taken) != 3 {
 		t.Errorf("all take: %v, %v", err, taken)
 	}
-	unavailable := status.Error(codes.Unavailable, "gone")
-	taken, err = batch(func(to Instance) error {
+	one := func(to Instance) error {
 		if to.Address == "127.0.0.1:2" {
-			return unavailable
+			return errGone
 		}
 		return nil
-	})
-	if err != nil || slices.Min(taken) != 2 {
+	}
+	if taken, err := batch(one); err != nil || slices.Min(taken) != 2 {
 		t.Errorf("one is gone: %v, %v", err, taken)
 	}
-	full := status.Error(codes.ResourceExhausted, "too much")
-	_, err = batch(func(to Instance) error {
+	three := func(to Instance) error {
 		switch to.Address {
 		case "127.0.0.1:1":
 			return nil
 		case "127.0.0.1:2":
-			return full
+			return errFull
 		}
-		return unavailable
-	})
-	if !errors.Is(err, full) {
-		t.Errorf("two are gone and one says why it does not take it: %v", err)
+		return errGone
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	held := make(chan struct{})
-	if err := r.Batch(ctx, tokens, func(Instance, []int) error { <-held; return nil }, func() {}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a batch that is given up: %v", err)
+	if _, err := batch(three); status.Code(err) != codes.ResourceExhausted && status.Code(err) != codes.Unavailable {
+		t.Errorf("two are gone and one is full: %v", err)
 	}
-	close(held)
-	for _, m := range members {
-		if err := m.Leave(); err != nil {
-			t.Error(err)
-		}
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -42,6 +42,9 @@ type Ingester struct {
 	cutting atomic.Bool             // because memory is short
 	reads   chan struct{}           // holds a token for each answer that is being made
 
+	left     chan struct{}
+	leftOnce sync.Once
+
 	life    context.Context
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -78,7 +81,7 @@ func Start(o Options) (*Ingester, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Ingester{o: o, log: o.Logger, opened: make(chan struct{}), reads: make(chan struct{}, maxReads)}
+	i := &Ingester{o: o, log: o.Logger, opened: make(chan struct{}), left: make(chan struct{}), reads: make(chan struct{}, maxReads)}
 	i.life, i.stop = context.WithCancel(context.Background())
 	i.progress.begin = time.Now()
 	if err := i.losses.open(o.Dir, o.Whole, o.Logger); err != nil {

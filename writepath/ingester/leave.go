@@ -31,14 +31,23 @@ func (i *Ingester) Leave(ctx context.Context) error {
 		return err
 	}
 	i.leaving.Store(true)
-	if err := i.Flush(ctx); err != nil {
+	err := i.Flush(ctx)
+	if err == nil {
+		err = i.pause(ctx, i.o.LeaveAfter)
+	}
+	if err == nil {
+		err = i.o.Ring.Leave()
+	}
+	if err != nil {
+		i.leaving.Store(false)
 		return err
 	}
-	if err := i.pause(ctx, i.o.LeaveAfter); err != nil {
-		return err
-	}
-	return i.o.Ring.Leave()
+	i.leftOnce.Do(func() { close(i.left) })
+	return nil
 }
+
+// Left is closed when Leave has succeeded: the process has nothing more to do.
+func (i *Ingester) Left() <-chan struct{} { return i.left }
 
 func (i *Ingester) pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
