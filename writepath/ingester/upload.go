@@ -37,6 +37,10 @@ type uploads struct {
 	failed  int64
 	dropped int64
 	last    error // the last failure; nil after a success
+
+	// After a failure nothing is tried until then, and then one block alone: most often the store is down for all.
+	quietUntil time.Time
+	quiet      time.Duration // how long that was the last time; 0 after a success
 }
 
 // upload is a local block.
@@ -172,7 +176,11 @@ func (i *Ingester) copyDue() {
 	now := time.Now()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.running >= i.o.Uploads {
+	atOnce := i.o.Uploads
+	if u.quiet > 0 {
+		atOnce = 1
+	}
+	if u.running >= atOnce || now.Before(u.quietUntil) {
 		return
 	}
 	var due []*upload
@@ -184,7 +192,7 @@ func (i *Ingester) copyDue() {
 	slices.SortFunc(due, func(a, b *upload) int {
 		return cmp.Or(cmp.Compare(a.name.id, b.name.id), cmp.Compare(a.name.tenant, b.name.tenant))
 	})
-	for _, b := range due[:min(len(due), i.o.Uploads-u.running)] {
+	for _, b := range due[:min(len(due), atOnce-u.running)] {
 		b.running = true
 		u.running++
 		i.done.Go(func() { i.copy(b) })
@@ -221,10 +229,14 @@ func (i *Ingester) copy(b *upload) {
 		u.last = err
 		b.pause = min(max(2*b.pause, shortestPause), longestPause)
 		b.next = now.Add(b.pause)
-		i.log.Warn("block can't be copied to the object store; it stays here, and is tried again", "tenant", b.name.tenant, "block", b.name.id, "in", b.pause, "error", err)
+		if !page.IsCorrupt(err) {
+			u.quiet = min(max(2*u.quiet, shortestPause), longestPause)
+			u.quietUntil = now.Add(u.quiet)
+		}
+		i.log.Warn("block can't be copied to the object store; it stays here, and is tried again", "tenant", b.name.tenant, "block", b.name.id, "in", b.pause, "waiting_bytes", u.waiting, "error", err)
 		return
 	}
-	u.last = nil
+	u.last, u.quiet, u.quietUntil = nil, 0, time.Time{}
 	b.pause = 0
 	if !b.copied.IsZero() { // it was only looked for again
 		b.doubtful = false
@@ -359,6 +371,7 @@ func (u *uploads) pending(is func(*upload) bool) (pending []*upload) {
 			pending = append(pending, b)
 		}
 	}
+	u.quietUntil = time.Time{}
 	u.nudge()
 	return pending
 }
