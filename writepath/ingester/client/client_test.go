@@ -60,6 +60,8 @@ func sendAll[T any](to grpc.ServerStreamingServer[T], messages []*T) error {
 	return nil
 }
 
+var empty = NewGroup("acme", nil)
+
 // serve returns the address of s, and what stops it.
 func serve(t *testing.T, s ingesterpb.IngesterServer) (address string, stop func()) {
 	t.Helper()
@@ -118,16 +120,14 @@ func TestAPushArrivesWhateverItsCompression(t *testing.T) {
 		}})
 		large := strings.Repeat("a long value ", 1<<20) // larger than gRPC takes by itself
 		for range 3 {                                   // coders are used again
-			outcomes, err := c.Push(t.Context(), []Group{
-				{"acme", []tempodb.Entry{{Key: tempodb.Key{1}, Value: []byte("one")}, {Key: tempodb.Key{2}, Value: []byte(large)}}},
-				{"other", []tempodb.Entry{{Key: tempodb.Key{3}}}},
-			})
+			entries := []tempodb.Entry{{Key: tempodb.Key{1}, Value: []byte("one")}, {Key: tempodb.Key{3}}, {Key: tempodb.Key{2}, Value: []byte(large)}}
+			outcomes, err := c.Push(t.Context(), []Group{NewGroup("acme", entries, 0, 2), NewGroup("other", entries[1:2])})
 			if err != nil || outcomes != nil {
 				t.Fatalf("%q: %v, %v", compression, outcomes, err)
 			}
 		}
 		if len(got.Groups) != 2 || got.Groups[0].Tenant != "acme" || len(got.Groups[0].Keys) != 32 || got.Groups[0].Keys[16] != 2 ||
-			string(got.Groups[0].Values[0]) != "one" || string(got.Groups[0].Values[1]) != large || len(got.Groups[1].Values) != 1 {
+			string(got.Groups[0].Values[0]) != "one" || string(got.Groups[0].Values[1]) != large || got.Groups[1].Tenant != "other" || len(got.Groups[1].Values) != 1 {
 			t.Errorf("%q: something else arrived", compression)
 		}
 	}
@@ -146,7 +146,7 @@ func TestOutcomesKeepTheirMeaning(t *testing.T) {
 	answer = &ingesterpb.PushResponse{Outcomes: []*ingesterpb.Outcome{
 		{}, {Code: uint32(codes.ResourceExhausted), Message: "slowly", RetryAfterMs: 250}, {Code: uint32(codes.InvalidArgument), Message: "no tenant"}, {Code: 99, Message: "new"},
 	}}
-	outcomes, err := c.Push(t.Context(), make([]Group, 4))
+	outcomes, err := c.Push(t.Context(), []Group{empty, empty, empty, empty})
 	if err != nil || len(outcomes) != 4 {
 		t.Fatalf("%v, %v", outcomes, err)
 	}
@@ -164,11 +164,11 @@ func TestOutcomesKeepTheirMeaning(t *testing.T) {
 	if !strings.Contains(outcomes[1].Error(), "slowly") || !strings.Contains(outcomes[1].Error(), c.Address()) {
 		t.Errorf("%v does not say who said what", outcomes[1])
 	}
-	if _, err := c.Push(t.Context(), make([]Group, 3)); status.Code(err) != codes.Internal {
+	if _, err := c.Push(t.Context(), []Group{empty, empty, empty}); status.Code(err) != codes.Internal {
 		t.Errorf("outcomes of other groups: %v", err)
 	}
 	failure = WithRetry(status.New(codes.ResourceExhausted, "full"), time.Second)
-	_, err = c.Push(t.Context(), make([]Group, 1))
+	_, err = c.Push(t.Context(), []Group{empty})
 	if after, ok := RetryAfter(err); status.Code(err) != codes.ResourceExhausted || !ok || after != time.Second {
 		t.Errorf("%v, retry after %v, %v", err, after, ok)
 	}
@@ -181,13 +181,13 @@ func TestAServerThatIsGoneIsUnavailableAtOnce(t *testing.T) {
 	}}
 	address, stop := serve(t, s)
 	c := clientOf(t, newPool(t, Options{}), address)
-	if _, err := c.Push(t.Context(), make([]Group, 1)); err != nil {
+	if _, err := c.Push(t.Context(), []Group{empty}); err != nil {
 		t.Fatal(err)
 	}
 	stop()
 	began := time.Now()
 	for range 100 {
-		if _, err := c.Push(t.Context(), make([]Group, 1)); status.Code(err) != codes.Unavailable {
+		if _, err := c.Push(t.Context(), []Group{empty}); status.Code(err) != codes.Unavailable {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +213,7 @@ func TestAConnectionIsSharedAndGivenUpWhenUnused(t *testing.T) {
 	first := clientOf(t, p, address)
 	for range 5 {
 		c := clientOf(t, p, address)
-		if _, err := c.Push(t.Context(), make([]Group, 1)); err != nil || c != first {
+		if _, err := c.Push(t.Context(), []Group{empty}); err != nil || c != first {
 			t.Fatalf("%v; the same client: %v", err, c == first)
 		}
 	}
@@ -240,7 +240,7 @@ func TestAConnectionIsSharedAndGivenUpWhenUnused(t *testing.T) {
 	if second == first {
 		t.Error("a client is kept that was unused for long")
 	}
-	if _, err := second.Push(t.Context(), make([]Group, 1)); err != nil || conns.Load() != 2 {
+	if _, err := second.Push(t.Context(), []Group{empty}); err != nil || conns.Load() != 2 {
 		t.Errorf("%v; %d connections", err, conns.Load())
 	}
 	if err := p.Close(); err != nil {

@@ -2,40 +2,88 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
 )
 
-// Group is what is stored whole or not at all: entries of one tenant.
+// Group is what is stored whole or not at all: entries of one tenant, in the form in which they go to ingesters. It never changes, so that the same one may
+// go to several.
 type Group struct {
-	Tenant  string
-	Entries []tempodb.Entry
+	wire []byte // a field of ingesterpb.PushRequest
 }
 
-// Push stores groups. The error concerns all of them: some may be stored nevertheless. Without one there is an outcome for each group,
+// MaxGroup bounds the Size of a Group that a Push can have.
+const MaxGroup = MaxMessage - 1<<20
+
+// The fields, with the type of what has a length.
+var (
+	tagGroups = protowire.EncodeTag(1, protowire.BytesType) // of PushRequest
+	tagTenant = protowire.EncodeTag(1, protowire.BytesType) // of Group
+	tagKeys   = protowire.EncodeTag(2, protowire.BytesType)
+	tagValues = protowire.EncodeTag(3, protowire.BytesType)
+)
+
+// NewGroup returns a group of those entries that indexes name, or of all if there are none. It keeps nothing of them.
+func NewGroup(tenant string, entries []tempodb.Entry, indexes ...int) Group {
+	n := len(indexes)
+	if n == 0 {
+		n = len(entries)
+	}
+	at := func(i int) *tempodb.Entry {
+		if len(indexes) == 0 {
+			return &entries[i]
+		}
+		return &entries[indexes[i]]
+	}
+	size := 1 + protowire.SizeBytes(len(tenant)) + 1 + protowire.SizeBytes(keySize*n)
+	for i := range n {
+		size += 1 + protowire.SizeBytes(len(at(i).Value))
+	}
+	b := make([]byte, 0, 1+protowire.SizeBytes(size))
+	b = append(b, byte(tagGroups))
+	b = binary.AppendUvarint(b, uint64(size))
+	b = append(b, byte(tagTenant))
+	b = protowire.AppendString(b, tenant)
+	b = append(b, byte(tagKeys))
+	b = binary.AppendUvarint(b, uint64(keySize*n))
+	for i := range n {
+		b = append(b, at(i).Key[:]...)
+	}
+	for i := range n {
+		b = append(b, byte(tagValues))
+		b = protowire.AppendBytes(b, at(i).Value)
+	}
+	return Group{b}
+}
+
+// Size returns how many bytes the group takes in memory and in a message.
+func (g Group) Size() int { return len(g.wire) }
+
+// Push stores groups, which together have at most MaxGroup bytes. The error concerns all of them: some may be stored nevertheless. Without one there is an outcome for each group,
 // nil for what is stored; or no outcomes, if everything is.
 func (c *Client) Push(ctx context.Context, groups []Group) (outcomes []error, err error) {
 	c.begin()
 	defer c.end()
-	r := &ingesterpb.PushRequest{Groups: make([]*ingesterpb.Group, len(groups))}
+	request := make(pushRequest, len(groups))
 	for i, g := range groups {
-		m := &ingesterpb.Group{Tenant: g.Tenant, Keys: make([]byte, 0, keySize*len(g.Entries)), Values: make([][]byte, len(g.Entries))}
-		for j := range g.Entries {
-			m.Keys = append(m.Keys, g.Entries[j].Key[:]...)
-			m.Values[j] = g.Entries[j].Value
-		}
-		r.Groups[i] = m
+		request[i] = mem.SliceBuffer(g.wire)
 	}
-	answer, err := c.rpc.Push(ctx, r)
-	if err != nil {
+	var answer ingesterpb.PushResponse
+	if err := c.conn.Invoke(ctx, ingesterpb.Ingester_Push_FullMethodName, request, &answer, grpc.ForceCodecV2(pushCodec{})); err != nil {
 		return nil, c.explain(err)
 	}
 	if len(answer.Outcomes) == 0 {
@@ -49,6 +97,20 @@ func (c *Client) Push(ctx context.Context, groups []Group) (outcomes []error, er
 		outcomes[i] = c.explain(outcomeError(o))
 	}
 	return outcomes, nil
+}
+
+// pushRequest is an ingesterpb.PushRequest: its fields, one after the other.
+type pushRequest mem.BufferSlice
+
+// pushCodec sends groups as they are, and reads the answer as gRPC always does.
+type pushCodec struct{}
+
+func (pushCodec) Name() string { return proto.Name }
+func (pushCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice(v.(pushRequest)), nil
+}
+func (pushCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	return encoding.GetCodecV2(proto.Name).Unmarshal(data, v)
 }
 
 // outcomeError is the status that an outcome tells, or nil.
