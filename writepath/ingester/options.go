@@ -40,7 +40,7 @@ type Options struct {
 	// Limits returns what a tenant may do. It is called at each push; nil is no limits.
 	Limits func(tenant string) Limits
 
-	// RecentBytes is how much may be in the logs of all tenants before the largest are cut early; 1 GiB if zero. At twice as much pushes are refused.
+	// RecentBytes is how much may be in the logs of all tenants before the largest are cut early; 512 MiB if zero. At twice as much pushes are refused.
 	RecentBytes int64
 	// WaitingBytes is how much may wait to be copied before pushes are refused; zero is as much as the disk holds.
 	WaitingBytes int64
@@ -88,7 +88,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.CutAge = 5 * time.Minute
 	}
 	if o.RecentBytes == 0 {
-		o.RecentBytes = 1 << 30
+		o.RecentBytes = 512 << 20
 	}
 	if o.Reserve == 0 {
 		o.Reserve = 256 << 20
