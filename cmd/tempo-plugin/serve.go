@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
-	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
@@ -24,27 +22,19 @@ func serve(cfg config.Config) error {
 	ctx := untilStopped(log)
 
 	a := daemon.NewAdmin("tempo-plugin", "plugin", cfg, log)
-	a.SetReady(func() error { return errors.New("the store is opening and replays its log") })
 	if err := a.Listen(); err != nil {
 		return err
 	}
-	lock, err := daemon.LockDir(cfg.Storage.Path, "tempo-plugin", log)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-
 	began := time.Now()
-	s, err := openStore(ctx, cfg, log.Logger, a.Metrics)
+	s, err := openStore(ctx, cfg, log, a)
 	if err != nil {
 		return err
 	}
-	a.Section("Tenants", func() daemon.Table { return node.DatabaseStatus(s.db.Each) })
-	a.SetReady(func() error { return nil })
-	log.Info("store is open", "path", cfg.Storage.Path, "version", version.Text(), "took", time.Since(began).Round(time.Millisecond))
+	log.Info("store is open", "path", cfg.Storage.Path, "blocks", cfg.Storage.Blocks, "ring", cfg.Ring.Store, "version", version.Text(),
+		"took", time.Since(began).Round(time.Millisecond))
 
 	plugin.ServePlugin(ctx, s.services, log.HC)
-	err = s.db.Close() // calls in flight get an error, and are not acknowledged
+	err = s.close()
 	log.Info("stopped")
 	return err
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/readpath"
@@ -19,16 +19,81 @@ import (
 	"github.com/jaeger-tempo/tempo/writepath"
 )
 
-// store is the whole store in this process.
+// store is the store as this process has it.
 type store struct {
-	db       *tracedb.Store
 	services *plugin.Services
+	close    func() error // calls in flight get an error, and are not acknowledged
 }
 
-// openStore opens the store in the configured directory, and replays its log. The directory must be locked.
+// openStore opens the store that the configuration describes: a cluster, an object store that this process works on alone, or a directory.
+func openStore(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (*store, error) {
+	switch {
+	case cfg.Ring.Store != config.RingNone:
+		return openCluster(ctx, cfg, log, a)
+	case cfg.Storage.Blocks != "":
+		return openAlone(ctx, cfg, log, a)
+	}
+	return openDirectory(ctx, cfg, log, a)
+}
+
+// openCluster opens the way to a cluster, of which nobody needs to be there yet. It needs no directory, so any number of processes can.
+func openCluster(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (*store, error) {
+	a.SetReady(func() error { return errors.New("it joins the cluster") })
+	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo-plugin", Log: log, Admin: a})
+	if err != nil {
+		return nil, err
+	}
+	return clientOf(ctx, n, cfg, a)
+}
+
+// openAlone makes a cluster of one of this process: an ingester and a compactor, which only this process comes to.
+func openAlone(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (*store, error) {
+	cfg.Ring.Replication, cfg.Ring.Zones, cfg.Ring.Settle = 1, false, time.Millisecond
+	cfg.Server.GRPCListenAddress, cfg.Instance.Address = "127.0.0.1:0", ""
+	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo-plugin", Log: log, Admin: a, Serves: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{n.Ingest, n.Compact, func(context.Context) error { return n.Serve() }, n.Replayed} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return clientOf(ctx, n, cfg, a)
+}
+
+// clientOf returns the store that n is the way to.
+func clientOf(ctx context.Context, n *node.Node, cfg config.Config, a *daemon.Admin) (*store, error) {
+	writer, err := n.Writer(ctx)
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	reader, err := n.Reader(ctx)
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	a.SetReady(n.Ready)
+	return &store{newServices(cfg, writer, reader), n.Close}, nil
+}
+
+func newServices(cfg config.Config, writer writepath.Store, reader readpath.Store) *plugin.Services {
+	return plugin.New(plugin.Options{Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), Tenant: cfg.Tenancy.Default})
+}
+
+// openDirectory opens the whole store in the configured directory, and replays its log.
 //
 // In the directory, log/TENANT holds recent data and blocks/TENANT the rest.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics prometheus.Registerer) (*store, error) {
+func openDirectory(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (_ *store, err error) {
+	a.SetReady(func() error { return errors.New("the store is opening and replays its log") })
+	lock, err := daemon.LockDir(cfg.Storage.Path, "tempo-plugin", log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Release()
+		}
+	}()
 	sync, err := wal.ParseSync(string(cfg.WAL.Sync))
 	if err != nil {
 		return nil, fmt.Errorf("wal.sync: %w", err)
@@ -50,7 +115,7 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 		SyncEvery: cfg.WAL.SyncInterval,
 		CutBytes:  cfg.Cut.Bytes,
 		CutAge:    cfg.Cut.Age,
-		Logger:    log,
+		Logger:    log.Logger,
 		Retention: func(tenant string) compact.RetainOptions {
 			if tracedb.IsArchive(tenant) {
 				return compact.RetainOptions{}
@@ -61,13 +126,11 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, metrics
 	if err != nil {
 		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
 	}
-	if err := metrics.Register(node.DatabaseMetrics(db.Each)); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
-	services := plugin.New(plugin.Options{
-		Writer: writepath.NewWriter(db),
-		Reader: readpath.NewReader(db),
-		Tenant: cfg.Tenancy.Default,
-	})
-	return &store{db: db, services: services}, nil
+	a.Metrics.MustRegister(node.DatabaseMetrics(db.Each))
+	a.Section("Tenants", func() daemon.Table { return node.DatabaseStatus(db.Each) })
+	a.SetReady(func() error { return nil })
+	return &store{newServices(cfg, db, db), func() error {
+		defer lock.Release()
+		return db.Close()
+	}}, nil
 }

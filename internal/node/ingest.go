@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,11 +20,14 @@ func (n *Node) Ingest(ctx context.Context) error {
 	if err := n.checkZone(); err != nil {
 		return err
 	}
-	sync, err := wal.ParseSync(string(n.cfg.WAL.Sync))
+	policy, err := wal.ParseSync(string(n.cfg.WAL.Sync))
 	if err != nil {
 		return fmt.Errorf("wal.sync: %w", err)
 	}
 	if err := n.lock(); err != nil {
+		return err
+	}
+	if err := n.checkLog(); err != nil {
 		return err
 	}
 	limits, err := n.watchLimits()
@@ -34,11 +39,12 @@ func (n *Node) Ingest(ctx context.Context) error {
 		return err
 	}
 	n.leaving = append(n.leaving, member.Stop)
+	n.watched = member.Ring
 	keep := retention(n.cfg.Retention)
 	i, err := ingester.Start(ingester.Options{
 		Dir: n.path("ingester"), Instance: n.cfg.Instance.Name(), Blocks: n.bucket, Ring: member, Known: member.Known(),
 		Whole: n.cfg.Ring.ForgetAfter, Keep: n.cfg.Ingester.Keep,
-		Sync: sync, SyncEvery: n.cfg.WAL.SyncInterval, CutBytes: n.cfg.Cut.Bytes, CutAge: n.cfg.Cut.Age,
+		Sync: policy, SyncEvery: n.cfg.WAL.SyncInterval, CutBytes: n.cfg.Cut.Bytes, CutAge: n.cfg.Cut.Age,
 		Retention: func(tenant string) time.Duration { return keep(tenant).MaxAge },
 		Limits:    limits,
 		Logger:    n.log.Logger,
@@ -50,23 +56,43 @@ func (n *Node) Ingest(ctx context.Context) error {
 	for _, path := range []string{"/flush", "/shutdown", "/prepare-downscale"} {
 		n.admin.Handle("", path, i.Handler())
 	}
+	n.ingester = i
 	n.ready = append(n.ready, i.Ready)
 	n.admin.Section("Ingester", func() daemon.Table { return ingesterStatus(i) })
 	n.admin.Section("Tenants", func() daemon.Table { return DatabaseStatus(i.Each) })
 	n.admin.Metrics.MustRegister(DatabaseMetrics(i.Each), metric.Of(ingesterMetrics, i.Stats), refusals{i})
-	replayed := make(chan struct{})
-	go func() {
-		defer close(replayed)
-		if err := i.Wait(context.Background()); err != nil { // Close ends it too
-			n.fail(err)
+	watching, stop := context.WithCancel(context.Background())
+	var watched sync.WaitGroup
+	watched.Go(func() {
+		if err := i.Wait(watching); err != nil && watching.Err() == nil {
+			n.end(err)
+			return
 		}
-	}()
+		select {
+		case <-i.Left():
+			n.end(nil)
+		case <-watching.Done():
+		}
+	})
 	n.closeLast(func() error {
-		err := i.Close()
-		<-replayed
-		return err
+		stop()
+		watched.Wait()
+		return i.Close()
 	})
 	return nil
+}
+
+// Replayed returns when the ingester of this process has replayed its log, or can't.
+func (n *Node) Replayed(ctx context.Context) error { return n.ingester.Wait(ctx) }
+
+// checkLog returns an error if the directory is that of a store without an object store, whose log an ingester would not find.
+func (n *Node) checkLog() error {
+	tenants, err := os.ReadDir(n.path("log"))
+	if err == nil && len(tenants) > 0 {
+		return fmt.Errorf("storage directory %s holds recent traces of a tempo-plugin without storage.blocks, which would not be found any more: "+
+			"set storage.path to another directory", n.cfg.Storage.Path)
+	}
+	return nil // it is tried to make what can't be read
 }
 
 func ingesterStatus(i *ingester.Ingester) daemon.Table {

@@ -18,6 +18,7 @@ import (
 	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/ring"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/writepath/ingester"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
 )
 
@@ -50,22 +51,23 @@ type Node struct {
 	rings  *ring.Store
 	pages  int // of rings
 
-	watched *ring.Ring // that of the ingesters, with the connections to them; nil before connect
-	pool    *client.Pool
+	ingester *ingester.Ingester // nil if there is none
+	watched  *ring.Ring         // that of the ingesters, nil before connect
+	pool     *client.Pool       // of connections to them; nil before connect
 
 	listener net.Listener // nil if nobody comes here
 	server   *grpc.Server
 	health   *health.Server
 
 	ready   []func() error
-	failed  chan error     // of parts that can't go on
+	ended   chan error     // of a part that can't go on, or has nothing more to do
 	leaving []func() error // what Close does before all else
 	closers []func() error // the rest of it, the last first
 }
 
 // Open opens what all parts need: the object store, the store of rings, and the address of the gRPC server.
 func Open(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{cfg: o.Config, program: o.Program, log: o.Log, admin: o.Admin, failed: make(chan error, 1)}
+	n := &Node{cfg: o.Config, program: o.Program, log: o.Log, admin: o.Admin, ended: make(chan error, 1)}
 	if err := n.open(ctx, o.Serves); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -151,21 +153,21 @@ func (n *Node) Ready() error {
 	return errors.Join(errs...)
 }
 
-// Wait returns nil when ctx ends, or the error of a part that can't go on.
+// Wait returns nil when ctx ends or nothing is left to do, or the error of a part that can't go on.
 func (n *Node) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-n.failed:
+	case err := <-n.ended:
 		return err
 	}
 }
 
-// fail says that a part can't go on.
-func (n *Node) fail(err error) {
+// end says that a part can't go on, or, if err is nil, that it has nothing more to do.
+func (n *Node) end(err error) {
 	select {
-	case n.failed <- err:
-	default: // something else failed before
+	case n.ended <- err:
+	default: // another has ended before
 	}
 }
 

@@ -5,31 +5,11 @@ import (
 	"slices"
 
 	"github.com/jaeger-tempo/tempo/internal/metric"
-	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/readpath/cluster"
-	"github.com/jaeger-tempo/tempo/ring"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/cache"
-	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
 )
-
-// connect watches the ring of ingesters and returns it with the connections to them.
-func (n *Node) connect(ctx context.Context) (*ring.Ring, *client.Pool, error) {
-	if n.watched != nil {
-		return n.watched, n.pool, nil
-	}
-	watched, err := n.rings.Watch(ctx, n.ingesters())
-	if err != nil {
-		return nil, nil, err
-	}
-	n.closeLast(watched.Close)
-	n.show(ingestersRing, watched)
-	pool := client.NewPool(client.Options{Compression: string(n.cfg.Writer.Compression), Dial: tracing.ClientOptions()})
-	n.closeLast(pool.Close)
-	n.watched, n.pool = watched, pool
-	return watched, pool, nil
-}
 
 // Reader returns what answers from all ingesters and from the object store. It asks nobody yet.
 func (n *Node) Reader(ctx context.Context) (readpath.Store, error) {
