@@ -374,6 +374,11 @@ func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
 	}
+	return db.close()
+}
+
+// close is what remains of Close when closed is set.
+func (db *DB) close() error {
 	db.stop()
 	db.makeRoom()
 	const patience = 500 * time.Millisecond

@@ -42,6 +42,22 @@ func (db *DB) Inspect(ctx context.Context, id block.ID) (bad bool, err error) {
 	return db.upkeep.setAside(ctx, id)
 }
 
+// CloseIfEmpty closes the database if there is nothing in it and there was no damage, and reports whether it did. An Append at the same time either keeps it
+// open or gets ErrClosed.
+func (db *DB) CloseIfEmpty() (closed bool, err error) {
+	db.push.Lock()
+	v := db.view.Load()
+	empty := len(v.heads) == 1 && v.heads[0].entries == 0 && len(v.blocks) == 0 && db.Losses() == 0
+	if empty {
+		empty = !db.closed.Swap(true)
+	}
+	db.push.Unlock()
+	if !empty {
+		return false, nil
+	}
+	return true, db.close()
+}
+
 // Losses counts the times since Open that something which was appended was found to be lost: damaged parts of the log, blocks that can't be opened,
 // values that a salvage could not save. It grows before an answer lacks what was lost without saying so.
 func (db *DB) Losses() int64 { return db.stats.losses.Load() }

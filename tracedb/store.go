@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,7 +65,7 @@ type Store struct {
 
 	mu      sync.RWMutex
 	dbs     map[string]*tempodb.DB
-	opening map[string]chan struct{} // closed when it is over
+	opening map[string]chan struct{} // databases that are being opened or given up; closed when that is over
 	closed  bool
 }
 
@@ -144,11 +145,27 @@ func (s *Store) Database(_ context.Context, tenant string) (tempodb.Database, er
 
 // Create returns the database of tenant, and makes one if it has none.
 func (s *Store) Create(ctx context.Context, tenant string) (*tempodb.DB, error) {
-	db, err := s.Tenant(tenant)
-	if db != nil || err != nil {
-		return db, err
+	s.mu.RLock()
+	db, closed := s.current(tenant), s.closed
+	s.mu.RUnlock()
+	switch {
+	case closed:
+		return nil, ErrClosed
+	case db != nil:
+		return db, nil
+	}
+	if err := validTenant(tenant); err != nil {
+		return nil, err
 	}
 	return s.create(ctx, tenant)
+}
+
+// current returns the database of tenant unless it is being given up. s.mu is held.
+func (s *Store) current(tenant string) *tempodb.DB {
+	if s.opening[tenant] != nil {
+		return nil
+	}
+	return s.dbs[tenant]
 }
 
 // Append appends entries to the database of tenant, and makes one if it has none; see tempodb.DB.Append.
@@ -168,7 +185,7 @@ func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 		case s.closed:
 			s.mu.Unlock()
 			return nil, ErrClosed
-		case s.dbs[tenant] != nil:
+		case s.current(tenant) != nil:
 			defer s.mu.Unlock()
 			return s.dbs[tenant], nil
 		}
@@ -204,6 +221,49 @@ func (s *Store) create(ctx context.Context, tenant string) (*tempodb.DB, error) 
 	}
 	s.dbs[tenant] = db
 	return db, nil
+}
+
+// GiveUp closes the database of tenant and removes its folder, if there is nothing in it, and reports whether it did. A database that is used
+// again is made anew; who was about to use it may get tempodb.ErrClosed once, and can try again.
+func (s *Store) GiveUp(tenant string) (bool, error) {
+	s.mu.Lock()
+	db := s.current(tenant)
+	if s.closed || db == nil {
+		s.mu.Unlock()
+		return false, nil
+	}
+	over := make(chan struct{})
+	s.opening[tenant] = over
+	s.mu.Unlock()
+	gone, err := db.CloseIfEmpty()
+	if gone {
+		err = errors.Join(err, removeEmpty(filepath.Join(s.opts.Dir, tenant)))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.opening, tenant)
+	close(over)
+	if gone {
+		delete(s.dbs, tenant)
+	}
+	return gone, err
+}
+
+// removeEmpty removes the directory of a database with nothing in it; what was set aside there keeps it.
+func removeEmpty(dir string) error {
+	segments, err := filepath.Glob(filepath.Join(dir, "wal", "*.wal"))
+	if err != nil {
+		return err
+	}
+	for _, path := range append(segments, filepath.Join(dir, "wal"), filepath.Join(dir, "id"), dir) {
+		if err := os.Remove(path); err != nil {
+			if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) open(ctx context.Context, tenant string) (*tempodb.DB, error) {

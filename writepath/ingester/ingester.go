@@ -270,6 +270,13 @@ func (l *losses) look(tenant string, db *tempodb.DB) {
 	}
 }
 
+// forget lets go of a database that is closed.
+func (l *losses) forget(db *tempodb.DB) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.seen, db)
+}
+
 // none reports whether nothing that was acknowledged can be missing.
 func (l *losses) none() bool {
 	l.mu.Lock()

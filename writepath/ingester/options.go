@@ -48,6 +48,8 @@ type Options struct {
 	Reserve int64
 	// Uploads is how many blocks are copied at once; 4 if zero.
 	Uploads int
+	// Idle is how long a tenant's database may be empty before it is closed and its folder removed; 1 h if zero.
+	Idle time.Duration
 	// Tick is how often is looked for blocks to copy and to drop; 500 ms if zero.
 	Tick time.Duration
 
@@ -95,6 +97,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Uploads == 0 {
 		o.Uploads = 4
+	}
+	if o.Idle == 0 {
+		o.Idle = time.Hour
 	}
 	if o.Tick == 0 {
 		o.Tick = 500 * time.Millisecond

@@ -144,14 +144,14 @@ func (i *Ingester) pushTenant(ctx context.Context, store *tracedb.Store, tenant 
 	}
 }
 
-// append appends entries; a database that was closed because it was idle is opened again.
+// append appends entries; a database that is just being given up because it was idle is made anew.
 func (i *Ingester) append(ctx context.Context, store *tracedb.Store, tenant string, entries []tempodb.Entry) error {
 	for try := 0; ; try++ {
 		db, err := store.Create(ctx, tenant)
 		if err != nil {
 			return err
 		}
-		if err = db.Append(ctx, entries); !errors.Is(err, tempodb.ErrClosed) || try > 0 {
+		if err = db.Append(ctx, entries); !errors.Is(err, tempodb.ErrClosed) || try == 3 {
 			return err
 		}
 	}

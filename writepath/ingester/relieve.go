@@ -67,3 +67,39 @@ func diskFree(dir string) (int64, error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // not the same type everywhere
 }
+
+// giveUpIdle closes the databases that have been empty for long. empty is since when which are.
+func (i *Ingester) giveUpIdle(store *tracedb.Store, empty map[*tempodb.DB]time.Time) {
+	now := time.Now()
+	idle := make(map[string]*tempodb.DB)
+	there := make(map[*tempodb.DB]bool)
+	store.Each(func(tenant string, db *tempodb.DB) {
+		there[db] = true
+		if db.RecentBytes() > 0 || len(db.Blocks()) > 0 {
+			delete(empty, db)
+			return
+		}
+		if _, known := empty[db]; !known {
+			empty[db] = now
+		}
+		if now.Sub(empty[db]) >= i.o.Idle {
+			idle[tenant] = db
+		}
+	})
+	for db := range empty {
+		if !there[db] {
+			delete(empty, db)
+		}
+	}
+	for tenant, db := range idle {
+		empty[db] = now // it is tried again after a while
+		gone, err := store.GiveUp(tenant)
+		if err != nil {
+			i.log.Warn("the empty database of a tenant can't be closed and removed", "tenant", tenant, "error", err)
+		}
+		if gone {
+			i.losses.forget(db)
+			i.log.Info("the empty database of a tenant that was idle is closed and removed", "tenant", tenant)
+		}
+	}
+}

@@ -156,11 +156,13 @@ func (i *Ingester) wasCopied(b *upload) bool {
 func (i *Ingester) tend(store *tracedb.Store) {
 	ticker := time.NewTicker(i.o.Tick)
 	defer ticker.Stop()
+	empty := make(map[*tempodb.DB]time.Time)
 	for {
 		i.survey(store)
 		i.relieve(store)
 		i.copyDue()
 		i.dropDue()
+		i.giveUpIdle(store, empty)
 		select {
 		case <-i.life.Done():
 			return
@@ -324,7 +326,13 @@ func (i *Ingester) Flush(ctx context.Context) error {
 	var cuts errgroup.Group
 	cuts.SetLimit(2)
 	store.Each(func(_ string, db *tempodb.DB) {
-		cuts.Go(func() error { return db.Cut(ctx) })
+		cuts.Go(func() error {
+			err := db.Cut(ctx)
+			if errors.Is(err, tempodb.ErrClosed) && i.life.Err() == nil {
+				return nil // it was empty, and is given up
+			}
+			return err
+		})
 	})
 	if err := cuts.Wait(); err != nil {
 		return fmt.Errorf("flush ingester %s: %w", i.o.Instance, err)

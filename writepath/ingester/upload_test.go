@@ -422,3 +422,51 @@ func TestAPartOfTheLogThatIsDamagedMakesAnswersIncomplete(t *testing.T) {
 		t.Error("an answer does not count after the time is over")
 	}
 }
+
+func TestTheDatabaseOfAnIdleTenantIsGivenUpAndMadeAnew(t *testing.T) {
+	o := options(t)
+	o.Keep, o.Idle = time.Millisecond, 20*time.Millisecond
+	n := start(t, o)
+	folder := filepath.Join(o.Dir, "log", "a")
+	for round := range uint64(3) {
+		n.store(group("a", round+1, spans(round+1, 1, "ann")))
+		if got := n.spansOf("a", round+1); got != 1 {
+			t.Errorf("%d spans", got)
+		}
+		if err := n.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the folder is gone", func() bool {
+			_, err := os.Stat(folder)
+			return errors.Is(err, os.ErrNotExist)
+		})
+		if ids, source := n.find("a", "ann", 0); len(ids) > 0 || !source.GetComplete() {
+			t.Errorf("%v, from %v", ids, source)
+		}
+	}
+	if got := readable(t, o.Blocks, "a", "ann"); got != 3 {
+		t.Errorf("%d of 3 traces in the object store", got)
+	}
+}
+
+// Whoever writes while databases are given up all the time loses nothing.
+func TestWhatIsPushedWhileADatabaseIsGivenUpIsKept(t *testing.T) {
+	o := options(t)
+	o.Keep, o.Idle, o.Tick = time.Nanosecond, time.Nanosecond, 100*time.Microsecond
+	n := start(t, o)
+	const many = 60
+	for id := uint64(1); id <= many; id++ {
+		n.store(group("a", id, spans(id, 1, "ann")))
+		if id%3 == 0 {
+			if err := n.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := n.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := readable(t, o.Blocks, "a", "ann"); got != many {
+		t.Errorf("%d of %d traces in the object store", got, many)
+	}
+}
