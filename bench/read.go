@@ -114,9 +114,9 @@ func (r *readResult) search(ctx context.Context, reader *readpath.Reader, t *tru
 			})
 			summaries := time.Since(begin)
 			begin = time.Now()
-			errWhole := reader.FindTraces(ctx, tenant, query(q), func(id trace.ID, _ []byte) error {
+			errWhole := reader.FindTraces(ctx, tenant, query(q), func(id trace.ID, _ []byte, missing error) error {
 				foundWhole = append(foundWhole, id)
-				return nil
+				return missing
 			})
 			whole := time.Since(begin)
 			if err := errors.Join(err, errWhole, compare(found, t.Answers[i]), compare(foundWhole, t.Answers[i])); err != nil {

@@ -3,12 +3,14 @@ package plugin
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
 
 	"github.com/jaeger-tempo/tempo/plugin/jaegerv1"
+	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/trace"
 )
 
@@ -32,15 +34,31 @@ func (r spanReader) GetArchiveTrace(req *storage_v1.GetTraceRequest, stream stor
 }
 
 func (r spanReader) sendTrace(stream chunkStream, tenant string, id model.TraceID) error {
-	data, err := r.reader.Trace(stream.Context(), tenant, traceID(id))
-	if err != nil {
-		return statusOf(err)
-	}
+	data, missing := r.reader.Trace(stream.Context(), tenant, traceID(id))
 	chunks := chunker{send: stream.Send}
-	if err := jaegerv1.Each(data, chunks.add); err != nil {
+	if err := r.add(&chunks, data, missing); err != nil {
 		return statusOf(fmt.Errorf("trace %s of tenant %s: %w", id, tenant, err))
 	}
 	return statusOf(chunks.flush())
+}
+
+// add adds the spans of a trace. One that may lack some is marked, or is the error that says so.
+func (r spanReader) add(to *chunker, data []byte, missing error) error {
+	if missing == nil {
+		return jaegerv1.Each(data, to.add)
+	}
+	var partial *tempodb.PartialError
+	if !r.marks || len(data) == 0 || !errors.As(missing, &partial) {
+		return missing
+	}
+	marked := false
+	return jaegerv1.Each(data, func(span *model.Span) error {
+		if !marked {
+			span.Warnings = append(span.Warnings, "this trace may lack spans: "+partial.Error())
+			marked = true
+		}
+		return to.add(span)
+	})
 }
 
 func (r spanReader) FindTraces(req *storage_v1.FindTracesRequest, stream storage_v1.SpanReaderPlugin_FindTracesServer) error {
@@ -55,8 +73,8 @@ func (r spanReader) FindTraces(req *storage_v1.FindTracesRequest, stream storage
 	}
 	// Small traces share a chunk: clients see where one ends by the trace ID.
 	chunks := chunker{send: stream.Send}
-	err = r.reader.FindTraces(ctx, tenant, query, func(id trace.ID, data []byte) error {
-		if err := jaegerv1.Each(data, chunks.add); err != nil {
+	err = r.reader.FindTraces(ctx, tenant, query, func(id trace.ID, data []byte, missing error) error {
+		if err := r.add(&chunks, data, missing); err != nil {
 			return fmt.Errorf("trace %s of tenant %s: %w", id, tenant, err)
 		}
 		return nil

@@ -22,12 +22,12 @@ type Writer interface {
 
 // Reader answers questions about a tenant's traces. readpath.Reader is one.
 type Reader interface {
-	// Trace returns all spans of a trace as TracesData, or readpath.ErrTraceNotFound.
+	// Trace returns all spans of a trace as TracesData, or readpath.ErrTraceNotFound; what there is of it with a *tempodb.PartialError.
 	Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error)
 	FindTraceIDs(ctx context.Context, tenant string, q *readpath.Query) ([]trace.ID, error)
-	// FindTraces calls yield with each trace found, whole; data is valid until yield returns. It stops
-	// at yield's first error and returns it.
-	FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, data []byte) error) error
+	// FindTraces calls yield with each trace found, whole, or with what wraps a *tempodb.PartialError; data is valid until yield
+	// returns. It stops at yield's first error and returns it.
+	FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, data []byte, missing error) error) error
 	// Services returns the names of all services, sorted.
 	Services(ctx context.Context, tenant string) ([]string, error)
 	// Operations returns those of a service, sorted; of all kinds where kind is nil.
@@ -55,6 +55,9 @@ type Options struct {
 	// UnspecifiedKind is what GetOperations calls spans without a kind: UnspecifiedKind if empty, and
 	// the empty string for EmptyKind.
 	UnspecifiedKind string
+	// MarkPartial gives a trace that may lack spans, because a part of the store could not be asked, with a warning on its first span. Without it
+	// the call fails. Lists, on which no mark can be put, fail in any case.
+	MarkPartial bool
 }
 
 // Services are the gRPC services of jaeger.storage.v1.
@@ -63,11 +66,12 @@ type Services struct {
 	reader   Reader
 	tenant   string
 	kindless string // span_kind of operations without a kind
+	marks    bool
 }
 
 // New makes services of a store.
 func New(o Options) *Services {
-	s := &Services{writer: o.Writer, reader: o.Reader, tenant: o.Tenant, kindless: o.UnspecifiedKind}
+	s := &Services{writer: o.Writer, reader: o.Reader, tenant: o.Tenant, kindless: o.UnspecifiedKind, marks: o.MarkPartial}
 	if s.tenant == "" {
 		s.tenant = DefaultTenant
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/plugin/jaegerv1"
 	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/trace"
 )
 
@@ -289,6 +290,49 @@ func TestSpansThatCannotBeStoredAreRefused(t *testing.T) {
 	store.rejected = &trace.Rejected{Spans: 1, Reason: "span 5: too many attributes"}
 	if err := write(t.Context(), someSpan(1, 1)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), store.rejected.Reason) {
 		t.Errorf("a span that the store refused: %v", err)
+	}
+}
+
+func TestATraceThatMayLackSpansIsAnErrorOrBearsAWarning(t *testing.T) {
+	for _, marks := range []bool{false, true} {
+		store := &naiveStore{}
+		client := storage_v1.NewSpanReaderPluginClient(dial(t, Options{Writer: store, Reader: store, MarkPartial: marks}))
+		for n := range uint64(2) {
+			data, err := jaegerv1.AppendOTLP(nil, someSpan(1, 1+n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			store.put(DefaultTenant, traceID(model.NewTraceID(1, 1)), data)
+		}
+		store.missing = fmt.Errorf("trace 1: %w", &tempodb.PartialError{Parts: []error{errors.New("ingester at a: refused")}})
+		get, err := client.GetTrace(t.Context(), &storage_v1.GetTraceRequest{TraceID: model.NewTraceID(1, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		find, err := client.FindTraces(t.Context(), &storage_v1.FindTracesRequest{Query: &storage_v1.TraceQueryParameters{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for call, recv := range map[string]func() (*storage_v1.SpansResponseChunk, error){"GetTrace": get.Recv, "FindTraces": find.Recv} {
+			chunk, err := recv()
+			switch {
+			case !marks:
+				if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "ingester at a: refused") {
+					t.Errorf("%s: %v", call, err)
+				}
+			case err != nil || len(chunk.Spans) != 2:
+				t.Errorf("%s: %v, %v", call, chunk, err)
+			case len(chunk.Spans[0].Warnings) != 2 || !strings.Contains(chunk.Spans[0].Warnings[1], "ingester at a: refused") || len(chunk.Spans[1].Warnings) != 1:
+				t.Errorf("%s: warnings %q and %q", call, chunk.Spans[0].Warnings, chunk.Spans[1].Warnings)
+			}
+		}
+		nothing, err := client.GetTrace(t.Context(), &storage_v1.GetTraceRequest{TraceID: model.NewTraceID(0, 9)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nothing.Recv(); status.Code(err) != codes.Unavailable {
+			t.Errorf("a trace of which nothing could be read: %v", err)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ func codeOf(err error) codes.Code {
 		tenant    *tracedb.TenantError
 		wire      *trace.WireError
 		expansion *trace.ExpansionError
+		partial   *tempodb.PartialError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -50,6 +51,8 @@ func codeOf(err error) codes.Code {
 		return codes.Unavailable
 	case page.IsCorrupt(err):
 		return codes.DataLoss
+	case errors.As(err, &partial):
+		return codes.Unavailable // what can't be asked now may be later
 	default:
 		return codes.Internal
 	}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ func TestErrorsTellAClientWhatToDo(t *testing.T) {
 		want codes.Code
 	}{
 		{readpath.ErrTraceNotFound, codes.NotFound},
+		{&tempodb.PartialError{Parts: []error{errors.New("ingester at a: refused")}}, codes.Unavailable},
 		{status.Error(codes.Aborted, "no"), codes.Aborted},
 		{context.Canceled, codes.Canceled},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},

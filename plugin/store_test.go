@@ -30,6 +30,7 @@ type naiveStore struct {
 	tenants map[string]map[trace.ID][]byte
 
 	fail     error           // answer of every call, if set
+	missing  error           // comes with every trace
 	rejected *trace.Rejected // answer of Write, if set
 	query    *readpath.Query // the last one asked
 	start    time.Time       // of the last question for dependencies
@@ -80,9 +81,9 @@ func (s *naiveStore) Trace(_ context.Context, tenant string, id trace.ID) ([]byt
 	}
 	data, ok := s.tenants[tenant][id]
 	if !ok {
-		return nil, readpath.ErrTraceNotFound
+		return nil, cmp.Or(s.missing, readpath.ErrTraceNotFound)
 	}
-	return data, nil
+	return data, s.missing
 }
 
 func (s *naiveStore) FindTraceIDs(_ context.Context, tenant string, q *readpath.Query) ([]trace.ID, error) {
@@ -96,14 +97,14 @@ func (s *naiveStore) FindTraceIDs(_ context.Context, tenant string, q *readpath.
 	return ids[:min(len(ids), q.Limit)], nil
 }
 
-func (s *naiveStore) FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(trace.ID, []byte) error) error {
+func (s *naiveStore) FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(trace.ID, []byte, error) error) error {
 	ids, err := s.FindTraceIDs(ctx, tenant, q)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
 		data := bytes.Clone(s.tenants[tenant][id])
-		err := yield(id, data)
+		err := yield(id, data, s.missing)
 		for i := range data {
 			data[i] = 0xff // it was valid during the call
 		}

@@ -19,8 +19,8 @@ type Reader struct{ store Store }
 // NewReader returns a Reader of store.
 func NewReader(store Store) *Reader { return &Reader{store: store} }
 
-// Trace returns all spans of a trace as OTLP TracesData, each once. It returns ErrTraceNotFound if there is none, and a
-// *tempodb.PartialError if a part of the store that may hold some could not be read.
+// Trace returns all spans of a trace as OTLP TracesData, each once. It returns ErrTraceNotFound if there is none, and a *tempodb.PartialError, with what
+// there is, if a part of the store that may hold some could not be read.
 func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error) {
 	db, err := r.store.Database(ctx, tenant)
 	if err != nil {
@@ -34,12 +34,12 @@ func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte,
 		return nil, ErrTraceNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("trace %s: %w", id, err)
+		return data, fmt.Errorf("trace %s: %w", id, err)
 	}
 	return data, nil
 }
 
-// FindTraceIDs returns the IDs of the traces that q asks for, newest first.
+// FindTraceIDs returns the IDs of the traces that q asks for, newest first; with a *tempodb.PartialError those that could be found.
 func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) ([]trace.ID, error) {
 	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
@@ -48,28 +48,29 @@ func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) ([]t
 	return findIDs(ctx, db, q)
 }
 
+// findIDs returns with a *tempodb.PartialError what was found.
 func findIDs(ctx context.Context, db Database, q *Query) ([]trace.ID, error) {
 	hits, err := db.Search(ctx, q.index())
-	if err != nil {
-		return nil, fmt.Errorf("find traces: %w", err)
-	}
 	ids := make([]trace.ID, len(hits))
 	for i, hit := range hits {
 		ids[i] = trace.ID(hit.Key)
 	}
+	if err != nil {
+		return ids, fmt.Errorf("find traces: %w", err)
+	}
 	return ids, nil
 }
 
-// FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, valid during the call.
-// It ends with the first error of yield.
-func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, data []byte) error) error {
+// FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, valid during the call. missing is nil, or wraps a
+// *tempodb.PartialError that says why the trace may lack spans, or why another should stand in its place. FindTraces ends with the first error of yield.
+func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, data []byte, missing error) error) error {
 	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
 		return err
 	}
-	ids, err := findIDs(ctx, db, q)
-	if err != nil {
-		return err
+	ids, unsure := findIDs(ctx, db, q)
+	if unsure != nil && (len(ids) == 0 || !isPartial(unsure)) {
+		return unsure
 	}
 	get := func(ctx context.Context, id trace.ID) ([]byte, error) { return db.Get(ctx, nil, tempodb.Key(id)) }
 	var getMany manyKeys
@@ -77,11 +78,20 @@ func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield 
 		getMany = b.GetMany
 	}
 	return fetchKeys(ctx, ids, tracesAhead, get, getMany, func(id trace.ID, o Outcome) error {
+		missing := unsure
 		if o.Err != nil {
-			return fmt.Errorf("find traces: trace %s: %w", id, o.Err)
+			missing = fmt.Errorf("find traces: trace %s: %w", id, o.Err)
+			if len(o.Value) == 0 || !isPartial(o.Err) {
+				return missing
+			}
 		}
-		return yield(id, o.Value)
+		return yield(id, o.Value, missing)
 	})
+}
+
+func isPartial(err error) bool {
+	var partial *tempodb.PartialError
+	return errors.As(err, &partial)
 }
 
 // FindSummaries calls yield with the summaries of the traces that q asks for, newest first.

@@ -225,7 +225,7 @@ func TestATraceComesBackWholeFromLogAndBlocksWithEverySpanOnce(t *testing.T) {
 	}
 	check(data)
 	found := 0
-	err = r.FindTraces(t.Context(), tenant, &readpath.Query{Operation: "query"}, func(id trace.ID, whole []byte) error {
+	err = r.FindTraces(t.Context(), tenant, &readpath.Query{Operation: "query"}, func(id trace.ID, whole []byte, _ error) error {
 		found++
 		if !bytes.Equal(whole, data) {
 			t.Error("search and lookup give different bytes")

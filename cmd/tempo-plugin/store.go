@@ -77,7 +77,9 @@ func clientOf(ctx context.Context, n *node.Node, cfg config.Config, a *daemon.Ad
 }
 
 func newServices(cfg config.Config, writer writepath.Store, reader readpath.Store) *plugin.Services {
-	return plugin.New(plugin.Options{Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), Tenant: cfg.Tenancy.Default})
+	return plugin.New(plugin.Options{
+		Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), Tenant: cfg.Tenancy.Default, MarkPartial: cfg.Reader.Partial == config.PartialMark,
+	})
 }
 
 // openDirectory opens the whole store in the configured directory, and replays its log.
