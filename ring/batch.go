@@ -64,16 +64,13 @@ var write = ring.Write
 
 // newBatch lists who has to take which tokens.
 func newBatch(r replicas, c Config, tokens []uint32) (*batch, error) {
-	var (
-		b      = &batch{tokens: make([]tally, len(tokens)), open: len(tokens), decided: make(chan struct{})}
-		quorum = c.Replication/2 + 1
-		descs  [ring.GetBufferSize]ring.InstanceDesc
-		hosts  [ring.GetBufferSize]string
-		zones  = make(map[string]int, ring.GetZoneSize)
-		byAt   = make(map[string]int)
-	)
+	b := &batch{tokens: make([]tally, len(tokens)), pushes: make([]Push, 0, c.Replication), open: len(tokens), decided: make(chan struct{})}
+	quorum := c.Replication/2 + 1
+	m := scratches.Get().(*scratch)
+	defer scratches.Put(m)
+	defer clear(m.pushes)
 	for i, token := range tokens {
-		set, err := r.Get(token, write, descs[:0], hosts[:0], zones)
+		set, err := r.Get(token, write, m.descs[:0], m.hosts[:0], m.zones)
 		if err != nil {
 			return nil, err
 		}
@@ -86,17 +83,29 @@ func newBatch(r replicas, c Config, tokens []uint32) (*batch, error) {
 		b.tokens[i] = tally{needs: quorum, bears: len(set.Instances) - quorum}
 		for j := range set.Instances {
 			desc := &set.Instances[j]
-			n, known := byAt[desc.Addr]
+			n, known := m.pushes[desc.Addr]
 			if !known {
 				n = len(b.pushes)
-				byAt[desc.Addr] = n
-				b.pushes = append(b.pushes, Push{To: instance("", desc), batch: b})
+				m.pushes[desc.Addr] = n
+				b.pushes = append(b.pushes, Push{To: instance("", desc), Indexes: make([]int, 0, len(tokens)-i), batch: b})
 			}
 			b.pushes[n].Indexes = append(b.pushes[n].Indexes, i)
 		}
 	}
 	return b, nil
 }
+
+// scratch is memory for newBatch.
+type scratch struct {
+	pushes map[string]int // by address
+	descs  [ring.GetBufferSize]ring.InstanceDesc
+	hosts  [ring.GetBufferSize]string
+	zones  map[string]int
+}
+
+var scratches = sync.Pool{New: func() any {
+	return &scratch{pushes: make(map[string]int), zones: make(map[string]int, ring.GetZoneSize)}
+}}
 
 // oneOfEachZone leaves out whom a read would not miss as well: it bears that all of a zone fail. There are several where there are fewer zones than replicas.
 func oneOfEachZone(set []ring.InstanceDesc) []ring.InstanceDesc {

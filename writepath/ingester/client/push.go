@@ -23,7 +23,7 @@ import (
 // Group is what is stored whole or not at all: entries of one tenant, in the form in which they go to ingesters. It never changes, so that the same one may
 // go to several.
 type Group struct {
-	wire []byte // a field of ingesterpb.PushRequest
+	wire mem.Buffer // a field of ingesterpb.PushRequest
 }
 
 // MaxGroup bounds the Size of a Group that a Push can have.
@@ -67,11 +67,16 @@ func NewGroup(tenant string, entries []tempodb.Entry, indexes ...int) Group {
 		b = append(b, byte(tagValues))
 		b = protowire.AppendBytes(b, at(i).Value)
 	}
-	return Group{b}
+	return Group{mem.SliceBuffer(b)}
 }
 
 // Size returns how many bytes the group takes in memory and in a message.
-func (g Group) Size() int { return len(g.wire) }
+func (g Group) Size() int {
+	if g.wire == nil {
+		return 0
+	}
+	return g.wire.Len()
+}
 
 // Push stores groups, which together have at most MaxGroup bytes. The error concerns all of them: some may be stored nevertheless. Without one there is an outcome for each group,
 // nil for what is stored; or no outcomes, if everything is.
@@ -80,7 +85,7 @@ func (c *Client) Push(ctx context.Context, groups []Group) (outcomes []error, er
 	defer c.end()
 	request := make(pushRequest, len(groups))
 	for i, g := range groups {
-		request[i] = mem.SliceBuffer(g.wire)
+		request[i] = g.wire
 	}
 	var answer ingesterpb.PushResponse
 	if err := c.conn.Invoke(ctx, ingesterpb.Ingester_Push_FullMethodName, request, &answer, grpc.ForceCodecV2(pushCodec{})); err != nil {
