@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
@@ -38,7 +39,7 @@ func faultTime(t *testing.T, otherwise time.Duration) time.Duration {
 type remote struct {
 	kind   string
 	server *server
-	proxy  *proxy
+	proxy  *faults.Proxy
 	// tears says that a server which is killed while it writes may leave half an object, as no store does whose double it is.
 	tears bool
 	// open returns the bucket at an address, as the store's client has it.
@@ -57,7 +58,7 @@ var remotes = map[string]func(t *testing.T, seed uint64) *remote{
 		r := &remote{kind: "gcs", tears: true, open: func(address string) (closer, error) { return tryGCS(address, databasePrefix, impatient) }}
 		r.server = startGCS(t, func(address string) string {
 			r.proxy = newProxy(t, address, seed)
-			return r.proxy.address()
+			return r.proxy.Address()
 		}, "-backend", "filesystem", "-filesystem-root", t.TempDir())
 		return r
 	},
@@ -73,7 +74,7 @@ func eachRemote(t *testing.T, test func(t *testing.T, r *remote)) {
 	for _, kind := range []string{"gcs", "s3"} {
 		t.Run(kind, func(t *testing.T) {
 			r := remotes[kind](t, *seedFlag)
-			r.proxy.kinds = moreFaults
+			r.proxy.Kinds = faults.More
 			test(t, r)
 		})
 	}
@@ -89,8 +90,8 @@ const (
 // restart kills the server and starts it again on the same objects.
 func (r *remote) restart(during func()) error {
 	if r.tears {
-		r.proxy.writing.Lock()
-		defer r.proxy.writing.Unlock()
+		r.proxy.Writing.Lock()
+		defer r.proxy.Writing.Unlock()
 	}
 	r.server.kill()
 	during()
@@ -125,7 +126,7 @@ func (r *remote) stack(address string) (*stack, error) {
 func (r *remote) through(t *testing.T) *stack {
 	t.Helper()
 	for range 1000 {
-		if s, err := r.stack(r.proxy.address()); err == nil {
+		if s, err := r.stack(r.proxy.Address()); err == nil {
 			return s
 		}
 	}
@@ -309,11 +310,11 @@ func (h *history) beset(stop <-chan struct{}) {
 		case <-time.After(d):
 		}
 	}
-	h.proxy.spoil(0.02 + 0.25*h.random.Float64())
+	h.proxy.Spoil(0.02 + 0.25*h.random.Float64())
 	switch h.random.IntN(8) {
 	case 0:
 		h.note("calm")
-		h.proxy.spoil(0)
+		h.proxy.Spoil(0)
 		wait(300 * time.Millisecond)
 	case 1, 2:
 		h.note("faults")
@@ -330,9 +331,9 @@ func (h *history) beset(stop <-chan struct{}) {
 		h.open()
 		wait(300 * time.Millisecond)
 	default:
-		o := []outage{refused, silent, busy}[h.random.IntN(3)]
+		o := []faults.Outage{faults.Refused, faults.Silent, faults.Busy}[h.random.IntN(3)]
 		h.note("down (" + strings.TrimSuffix(string(o), " before") + ")")
-		h.proxy.down(o)
+		h.proxy.Down(o)
 		wait(time.Duration(300+h.random.IntN(1200)) * time.Millisecond)
 		if h.random.IntN(2) == 0 {
 			h.note("reopened after a close without a store")
@@ -344,10 +345,10 @@ func (h *history) beset(stop <-chan struct{}) {
 			if err == nil {
 				h.t.Error("a database is opened without its store")
 			}
-			h.proxy.down(none)
+			h.proxy.Down(faults.None)
 			h.open()
 		}
-		h.proxy.down(none)
+		h.proxy.Down(faults.None)
 	}
 }
 
@@ -400,8 +401,8 @@ func TestADatabaseOnABesetStoreLosesNothing(t *testing.T) {
 		}
 		close(stop)
 		group.Wait()
-		h.proxy.spoil(0)
-		h.proxy.settle()
+		h.proxy.Spoil(0)
+		h.proxy.Settle()
 
 		h.check(r, "at the end")
 		h.close()
@@ -494,9 +495,8 @@ func (r *remote) verify(t *testing.T, db *tempodb.DB) {
 // noGoroutines fails if the database, the reader or a client have left a goroutine behind. It ends the server.
 func noGoroutines(t *testing.T, r *remote) {
 	t.Helper()
-	r.proxy.client.(interface{ CloseIdleConnections() }).CloseIdleConnections()
 	// GCS' client leaves its connections open, for a while.
-	r.proxy.server.CloseClientConnections()
+	r.proxy.Close()
 	r.server.kill()
 	var left []string
 	for range 200 {
@@ -529,7 +529,7 @@ func TestAppendsAreHeldBackWhileTheStoreIsDown(t *testing.T) {
 		h := &history{remote: r, t: t, dir: dir, bucket: bucket, ledger: newLedger(*seedFlag)}
 		h.ledger.small = true
 		h.db.Store(db)
-		r.proxy.down(silent)
+		r.proxy.Down(faults.Silent)
 		var group sync.WaitGroup
 		const enough = 20_000 // puts, many times what may wait
 		for w := range 8 {
@@ -565,7 +565,7 @@ func TestAppendsAreHeldBackWhileTheStoreIsDown(t *testing.T) {
 		if _, err := tempodb.Open(t.Context(), o); err == nil {
 			t.Error("a database is opened without its store")
 		}
-		r.proxy.down(none)
+		r.proxy.Down(faults.None)
 		h.open()
 		if err := h.db.Load().Cut(t.Context()); err != nil {
 			t.Error(err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 )
@@ -55,7 +56,7 @@ func (m model) learn(name string, seen func(state) bool) bool {
 type run struct {
 	t      *testing.T
 	b      backend.Bucket
-	p      *proxy
+	p      *faults.Proxy
 	random *rand.Rand
 	model  model
 	done   map[string]int // operations that succeeded
@@ -86,7 +87,7 @@ func (r *run) result(op string, err error) bool {
 	}
 	r.failed[op]++
 	r.errs = append(r.errs, op+": "+err.Error())
-	r.p.settle()
+	r.p.Settle()
 	return false
 }
 
@@ -117,7 +118,7 @@ func (r *run) step() {
 		_, err = w.Write(r.content())
 		w.Abort()
 		r.result("abort", err)
-		r.p.settle()
+		r.p.Settle()
 	case 4:
 		if r.result("delete", r.b.Delete(ctx, name)) {
 			r.model.done(name, state{})
@@ -221,18 +222,18 @@ func (r *run) check(direct backend.Bucket) {
 
 // TestFaults: nothing is lost or damaged, whatever happens on the way to the store.
 func TestFaults(t *testing.T) {
-	for store, open := range map[string]func(t *testing.T, seed uint64) (b, direct backend.Bucket, p *proxy){
-		"gcs": func(t *testing.T, seed uint64) (b, direct backend.Bucket, p *proxy) {
+	for store, open := range map[string]func(t *testing.T, seed uint64) (b, direct backend.Bucket, p *faults.Proxy){
+		"gcs": func(t *testing.T, seed uint64) (b, direct backend.Bucket, p *faults.Proxy) {
 			server := fakeGCS(t, func(address string) string {
 				p = newProxy(t, address, seed)
-				return p.address()
+				return p.Address()
 			})
-			return openGCS(t, p.address(), "f"), openGCS(t, server, "f"), p
+			return openGCS(t, p.Address(), "f"), openGCS(t, server, "f"), p
 		},
-		"s3": func(t *testing.T, seed uint64) (b, direct backend.Bucket, p *proxy) {
+		"s3": func(t *testing.T, seed uint64) (b, direct backend.Bucket, p *faults.Proxy) {
 			server, _ := s3Server(t)
 			p = newProxy(t, server, seed)
-			return openS3(t, p.address(), "f"), openS3(t, server, "f"), p
+			return openS3(t, p.Address(), "f"), openS3(t, server, "f"), p
 		},
 	} {
 		for _, c := range []struct {
@@ -256,14 +257,14 @@ func TestFaults(t *testing.T) {
 					t: t, b: c.wrap(counted), p: p, random: rand.New(rand.NewPCG(*seedFlag, 1)), model: model{},
 					done: map[string]int{}, failed: map[string]int{},
 				}
-				p.spoil(c.rate)
+				p.Spoil(c.rate)
 				for i := range *stepsFlag {
 					if r.step(); t.Failed() {
 						t.Logf("in step %d", i)
 						break
 					}
 				}
-				p.settle()
+				p.Settle()
 				r.check(direct)
 				total := counted.Counts().Total()
 				if testing.Verbose() {
@@ -277,19 +278,19 @@ func TestFaults(t *testing.T) {
 
 // The fake server, without the proxy's help, appends a chunk again that is sent again.
 func TestAnUploadThatArrivesChangedFailsAndIsRemoved(t *testing.T) {
-	var p *proxy
+	var p *faults.Proxy
 	server := fakeGCS(t, func(address string) string {
 		p = newProxy(t, address, *seedFlag)
-		return p.address()
+		return p.Address()
 	})
-	p.chunks = nil
-	b, direct := openGCS(t, p.address(), "f"), openGCS(t, server, "f")
-	p.spoil(0.3)
+	p.Chunks = false
+	b, direct := openGCS(t, p.Address(), "f"), openGCS(t, server, "f")
+	p.Spoil(0.3)
 	changed, i := 0, 0
 	for ; changed == 0 && i < 100; i++ {
 		name, content := fmt.Sprint(i), random(3*chunkSize)
 		err := tryPut(b, name, content)
-		p.settle()
+		p.Settle()
 		size, missing := direct.Size(context.Background(), name)
 		switch {
 		case err == nil:
@@ -310,7 +311,7 @@ func TestAnUploadThatArrivesChangedFailsAndIsRemoved(t *testing.T) {
 // TestAnUploadThatIsChangedOnItsWayIsNotTaken: what arrives is compared with what was sent, by the store or by its client.
 func TestAnUploadThatIsChangedOnItsWayIsNotTaken(t *testing.T) {
 	eachRemote(t, func(t *testing.T, r *remote) {
-		b, err := r.open(r.proxy.address())
+		b, err := r.open(r.proxy.Address())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +324,7 @@ func TestAnUploadThatIsChangedOnItsWayIsNotTaken(t *testing.T) {
 		for i, size := range []int{1000, 100_000, 2*chunkSize + 1, 2*partSize + 1} {
 			name := fmt.Sprint(i)
 			n := 0
-			r.proxy.ask(func(r *http.Request) string {
+			r.proxy.Ask(func(r *http.Request) string {
 				if r.ContentLength >= 0 && r.ContentLength < 500 { // what begins an upload of parts, and what ends it
 					return ""
 				}
@@ -334,7 +335,7 @@ func TestAnUploadThatIsChangedOnItsWayIsNotTaken(t *testing.T) {
 			})
 			content := random(size)
 			err := tryPut(b, name, content)
-			r.proxy.ask(nil)
+			r.proxy.Ask(nil)
 			if err == nil { // a part that is refused is sent again
 				mustHold(t, direct, name, content)
 			} else if _, err := direct.Size(context.Background(), name); !errors.Is(err, backend.ErrNotExist) {
@@ -350,25 +351,25 @@ func TestAnUploadThatIsChangedOnItsWayIsNotTaken(t *testing.T) {
 
 // TestClaimsUnderFaults: at most one caller believes that it has won, and it is the one whose claim is there.
 func TestClaimsUnderFaults(t *testing.T) {
-	for store, open := range map[string]func(t *testing.T, p func(string) *proxy) (b, direct backend.Bucket){
-		"gcs": func(t *testing.T, through func(string) *proxy) (b, direct backend.Bucket) {
-			var p *proxy
+	for store, open := range map[string]func(t *testing.T, p func(string) *faults.Proxy) (b, direct backend.Bucket){
+		"gcs": func(t *testing.T, through func(string) *faults.Proxy) (b, direct backend.Bucket) {
+			var p *faults.Proxy
 			server := fakeGCS(t, func(address string) string {
 				p = through(address)
-				return p.address()
+				return p.Address()
 			})
-			return openGCS(t, p.address(), "f"), openGCS(t, server, "f")
+			return openGCS(t, p.Address(), "f"), openGCS(t, server, "f")
 		},
-		"s3": func(t *testing.T, through func(string) *proxy) (b, direct backend.Bucket) {
+		"s3": func(t *testing.T, through func(string) *faults.Proxy) (b, direct backend.Bucket) {
 			server, _ := s3Server(t)
-			return openS3(t, through(server).address(), "f"), openS3(t, server, "f")
+			return openS3(t, through(server).Address(), "f"), openS3(t, server, "f")
 		},
 	} {
 		t.Run(store, func(t *testing.T) {
-			var p *proxy
-			b, direct := open(t, func(address string) *proxy { p = newProxy(t, address, *seedFlag); return p })
+			var p *faults.Proxy
+			b, direct := open(t, func(address string) *faults.Proxy { p = newProxy(t, address, *seedFlag); return p })
 			b = instrument.Retry(b, instrument.RetryOptions{Tries: 3, First: time.Millisecond, Longest: 5 * time.Millisecond, TryTime: time.Second})
-			p.spoil(0.3)
+			p.Spoil(0.3)
 			won, unknown := 0, 0
 			for job := range 25 {
 				name := fmt.Sprintf("claims/%d", job)
@@ -376,7 +377,7 @@ func TestClaimsUnderFaults(t *testing.T) {
 				for caller := range 3 {
 					me := fmt.Sprintf("%d of %d", caller, job)
 					created, err := backend.CreateIfAbsent(context.Background(), b, name, []byte(me))
-					switch p.settle(); {
+					switch p.Settle(); {
 					case err != nil:
 						unknown++
 					case created && winner != "":

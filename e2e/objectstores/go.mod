@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/jaeger-tempo/tempo v0.0.0
+	github.com/jaeger-tempo/tempo/e2e/cluster v0.0.0
 	google.golang.org/api v0.307.0
 )
 
@@ -99,6 +100,8 @@ require (
 )
 
 replace github.com/jaeger-tempo/tempo => ../..
+
+replace github.com/jaeger-tempo/tempo/e2e/cluster => ../cluster
 
 replace github.com/weaveworks/common => github.com/cortexproject/weaveworks-common v0.0.0-20250902164925-0315015a8b9f
 

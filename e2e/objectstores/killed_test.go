@@ -79,7 +79,7 @@ func (k *killed) aim(n int, kill func()) <-chan struct{} {
 	if k.random.IntN(2) == 0 {
 		kind, n = "meta.json", 1+n/4
 	}
-	k.proxy.ask(func(r *http.Request) string {
+	k.proxy.Ask(func(r *http.Request) string {
 		what := r.Method + " " + r.URL.RequestURI()
 		if r.Method == http.MethodGet || r.Method == http.MethodHead || !strings.Contains(what, kind) {
 			return ""
@@ -107,7 +107,7 @@ func (k *killed) round(t *testing.T) {
 		from = append(from, strconv.Itoa(k.next[w]))
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledDatabase$")
-	child.Env = append(os.Environ(), "KILLED_DIR="+k.dir, "KILLED_STORE="+k.kind, "KILLED_ADDRESS="+k.proxy.address(),
+	child.Env = append(os.Environ(), "KILLED_DIR="+k.dir, "KILLED_STORE="+k.kind, "KILLED_ADDRESS="+k.proxy.Address(),
 		"KILLED_SEED="+strconv.FormatUint(*seedFlag, 10), "KILLED_FROM="+strings.Join(from, ","))
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -135,7 +135,7 @@ func (k *killed) round(t *testing.T) {
 	}
 	child.Wait()
 	late.Stop()
-	k.proxy.ask(nil)
+	k.proxy.Ask(nil)
 	select {
 	case <-hit:
 	default:
@@ -153,7 +153,7 @@ func TestAKilledDatabaseOnABesetStoreLosesNothing(t *testing.T) {
 		k.bucket = r.through(t)
 		rounds := 0
 		for begun := time.Now(); time.Since(begun) < faultTime(t, 5*time.Second) && !t.Failed(); rounds++ {
-			r.proxy.spoil(0.15 * float64(k.random.IntN(2)))
+			r.proxy.Spoil(0.15 * float64(k.random.IntN(2)))
 			k.round(t)
 			k.open() // while what the killed process has sent may still take effect
 			k.settle(t)
@@ -161,15 +161,15 @@ func TestAKilledDatabaseOnABesetStoreLosesNothing(t *testing.T) {
 				if k.random.IntN(2) == 0 {
 					// A process that is killed between this one and the next open finds what has come late.
 					k.close()
-					r.proxy.settle()
+					r.proxy.Settle()
 					k.open()
 				}
 				k.look(t)
 			}
 			k.close()
 		}
-		r.proxy.spoil(0)
-		r.proxy.settle()
+		r.proxy.Spoil(0)
+		r.proxy.Settle()
 		k.open()
 		found := k.look(t)
 		k.close()

@@ -61,7 +61,7 @@ func TestRequestsOfQuestions(t *testing.T) {
 	const blocks = 10
 	address, _ := s3Server(t)
 	p := newProxy(t, address, 0)
-	bucket := openS3(t, p.address(), "f")
+	bucket := openS3(t, p.Address(), "f")
 	traces := writeBlocks(t, bucket, blocks)
 
 	search := func(where *index.Expr, limit, least int) func(context.Context, *tempodb.Reader) error {
@@ -114,15 +114,15 @@ func TestRequestsOfQuestions(t *testing.T) {
 			t.Fatal(err)
 		}
 		ask := func(when string, most int, question func(context.Context, *tempodb.Reader) error) {
-			p.settle()
-			before := p.passed
+			p.Settle()
+			before := p.Passed()
 			began := time.Now()
 			if err := question(t.Context(), r); err != nil {
 				t.Errorf("%s, %s: %v", q.name, when, err)
 			}
 			took := time.Since(began)
-			p.settle()
-			n := p.passed - before
+			p.Settle()
+			n := p.Passed() - before
 			fmt.Fprintf(&table, "\n%-32s %-5s %3d requests  %v", q.name, when, n, took.Round(10*time.Microsecond))
 			if n > most {
 				t.Errorf("%s, %s: %d requests, want no more than %d", q.name, when, n, most)

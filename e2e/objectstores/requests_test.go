@@ -6,25 +6,26 @@ import (
 	"io"
 	"testing"
 
+	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 )
 
 // TestRequestsOfEachOperation: requests cost money, and what one call costs is part of the promise.
 func TestRequestsOfEachOperation(t *testing.T) {
 	ctx := context.Background()
-	var p *proxy
+	var p *faults.Proxy
 	for store, c := range map[string]struct {
 		open func(t *testing.T) backend.Bucket
 		big  int // requests of an object of three and a half chunks or parts
 	}{
 		"gcs": {func(t *testing.T) backend.Bucket {
-			fakeGCS(t, func(address string) string { p = newProxy(t, address, 0); return p.address() })
-			return openGCS(t, p.address(), "f")
+			fakeGCS(t, func(address string) string { p = newProxy(t, address, 0); return p.Address() })
+			return openGCS(t, p.Address(), "f")
 		}, 1 + 4},
 		"s3": {func(t *testing.T) backend.Bucket {
 			server, _ := s3Server(t)
 			p = newProxy(t, server, 0)
-			return openS3(t, p.address(), "f")
+			return openS3(t, p.Address(), "f")
 		}, 1 + 4 + 1},
 	} {
 		t.Run(store, func(t *testing.T) {
@@ -40,7 +41,7 @@ func TestRequestsOfEachOperation(t *testing.T) {
 				want int
 				do   func() error
 			}{
-				{"open and first claim", p.passed, func() error { return nil }},
+				{"open and first claim", p.Passed(), func() error { return nil }},
 				{"put", 1, func() error { return tryPut(b, "a/b", random(1000)) }},
 				{"put nothing", 1, func() error { return tryPut(b, "a/empty", nil) }},
 				{"put big", c.big, func() error { return tryPut(b, "a/big", random(unit*7/2)) }},
@@ -64,11 +65,11 @@ func TestRequestsOfEachOperation(t *testing.T) {
 				if err := o.do(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, backend.ErrNotExist) {
 					t.Errorf("%s: %v", o.name, err)
 				}
-				p.settle()
-				if got := p.passed - before; got != o.want {
+				p.Settle()
+				if got := p.Passed() - before; got != o.want {
 					t.Errorf("%s: %d requests, want %d", o.name, got, o.want)
 				}
-				before = p.passed
+				before = p.Passed()
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/api/option"
 
+	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/gcs"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
@@ -127,6 +128,17 @@ func (s *server) run() error {
 			return fmt.Errorf("%s does not answer on %s", s.program, s.address)
 		}
 	}
+}
+
+// newProxy starts a proxy before a server until the test ends.
+func newProxy(t *testing.T, upstream string, seed uint64) *faults.Proxy {
+	t.Helper()
+	p, err := faults.New("127.0.0.1:0", upstream, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
 // fakeGCS starts a server of the GCS protocol with the bucket in it, and returns its address. Uploads are told to go to public.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/bench/workload"
+	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/trace"
 	"github.com/jaeger-tempo/tempo/tracedb"
@@ -195,7 +196,7 @@ func TestTracesOnABesetStoreComeBackAsSent(t *testing.T) {
 		s := &shop{t: t, store: open(), acked: make(map[trace.ID]map[spanBytes]bool), sent: make(map[trace.ID]map[spanBytes]bool)}
 		s.writer, s.reader = writepath.NewWriter(s.store), readpath.NewReader(s.store)
 
-		r.proxy.spoil(0.25)
+		r.proxy.Spoil(0.25)
 		stop := make(chan struct{})
 		var group sync.WaitGroup
 		for n := range 2 {
@@ -224,9 +225,9 @@ func TestTracesOnABesetStoreComeBackAsSent(t *testing.T) {
 					}
 					continue
 				}
-				r.proxy.down([]outage{silent, busy, refused}[n/2%3])
+				r.proxy.Down([]faults.Outage{faults.Silent, faults.Busy, faults.Refused}[n/2%3])
 				time.Sleep(300 * time.Millisecond)
-				r.proxy.down(none)
+				r.proxy.Down(faults.None)
 			}
 		})
 		traces := 600
@@ -247,14 +248,14 @@ func TestTracesOnABesetStoreComeBackAsSent(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		r.proxy.spoil(0.02)
+		r.proxy.Spoil(0.02)
 		if err := s.store.Close(); err != nil {
 			t.Error(err)
 		}
 		s.store = open()
 		s.reader = readpath.NewReader(s.store)
-		r.proxy.spoil(0)
-		r.proxy.settle()
+		r.proxy.Spoil(0)
+		r.proxy.Settle()
 		if err := s.store.Cut(t.Context()); err != nil {
 			t.Error(err)
 		}

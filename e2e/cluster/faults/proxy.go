@@ -1,42 +1,44 @@
-package objectstores
+package faults
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
-// proxy stands before a server and spoils what goes through it, by chance, from a seed.
-type proxy struct {
-	upstream string // host:port
-	server   *httptest.Server
-	client   http.RoundTripper
+// Proxy stands before a server of HTTP and spoils what goes through it, by chance, from a seed. Its methods may be called concurrently.
+type Proxy struct {
+	// Kinds are the faults that there may be; Common if nil. Constant once requests come, as is Chunks.
+	Kinds []string
+	// Chunks says that a chunk of an upload that has arrived is not sent through again.
+	Chunks bool
+	// Writing is held for reading while a request that may change something is on its way to the server.
+	Writing sync.RWMutex
 
-	// kinds are the faults that there may be; faults if nil. Constant.
-	kinds []string
-	// writing is held for reading while a request that may change something is on its way to the server.
-	writing sync.RWMutex
+	upstream string // host:port
+	listener net.Listener
+	server   *http.Server
+	client   *http.Transport
 
 	mu       sync.Mutex
 	random   *rand.Rand
 	rate     float64 // of requests that are spoiled
-	outage   outage
+	outage   Outage
 	watch    func(r *http.Request) (fault string) // what is asked first; nil is nobody
 	injected map[string]int
 	passed   int
 	busy     int                 // requests on their way to the server
-	chunks   map[string]answered // by address and range, see again; nil if chunks are sent through again
+	chunks   map[string]answered // by address and range, see again
 	idle     *sync.Cond
 }
 
@@ -45,8 +47,8 @@ type answered struct {
 	body []byte
 }
 
-// faults are what can happen to a request, and how often, relative to each other.
-var faults = []string{
+// Common are what can happen to a request, and how often, relative to each other.
+var Common = []string{
 	"503 before", "503 before", "500 after", "429 before",
 	"reset before", "reset after", "reset in request", "reset in request",
 	"cut", "cut", "cut",
@@ -54,63 +56,80 @@ var faults = []string{
 	"stall before", "stall after",
 }
 
-// moreFaults are faults, and answers that come slowly, and requests that take effect when the client has given them up long ago.
-var moreFaults = append(slices.Clone(faults), "slow", "slow", "slow", "late", "late")
+// More are Common, and answers that come slowly, and requests that take effect when the client has given them up long ago.
+var More = append(slices.Clone(Common), "slow", "slow", "slow", "late", "late")
 
-// outage is a fault that everything meets.
-type outage string
+// Outage is a fault that everything meets.
+type Outage string
 
+// The outages.
 const (
-	none    outage = ""
-	refused outage = "reset before"
-	silent  outage = "stall before" // the connection is accepted and nothing ever comes
-	busy    outage = "503 before"
+	None    Outage = ""
+	Refused Outage = "reset before"
+	Silent  Outage = "stall before" // the connection is accepted and nothing ever comes
+	Busy    Outage = "503 before"
 )
 
-func newProxy(t *testing.T, upstream string, seed uint64) *proxy {
-	t.Helper()
-	p := &proxy{
+// New starts a proxy before the server at upstream. It listens on an address like "127.0.0.1:0".
+func New(listen, upstream string, seed uint64) (*Proxy, error) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{
+		Chunks:   true,
 		upstream: upstream,
+		listener: l,
 		client:   &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16},
 		random:   rand.New(rand.NewPCG(seed, 0)),
 		injected: map[string]int{},
 		chunks:   map[string]answered{},
 	}
 	p.idle = sync.NewCond(&p.mu)
-	p.server = httptest.NewServer(p)
-	t.Cleanup(func() {
-		p.server.CloseClientConnections()
-		p.server.Close()
-	})
-	return p
+	p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = p.server.Serve(l) }() // until Close
+	return p, nil
 }
 
-// address is where clients reach the proxy.
-func (p *proxy) address() string { return strings.TrimPrefix(p.server.URL, "http://") }
+// Close ends the proxy and all connections.
+func (p *Proxy) Close() error {
+	p.client.CloseIdleConnections()
+	return p.server.Close()
+}
 
-// spoil sets the share of requests that are spoiled.
-func (p *proxy) spoil(rate float64) {
+// Address is where clients reach the proxy.
+func (p *Proxy) Address() string { return p.listener.Addr().String() }
+
+// Passed is the number of requests that were not spoiled.
+func (p *Proxy) Passed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.passed
+}
+
+// Spoil sets the share of requests that are spoiled.
+func (p *Proxy) Spoil(rate float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rate = rate
 }
 
-// down begins an outage, or ends it.
-func (p *proxy) down(o outage) {
+// Down begins an outage, or ends it.
+func (p *Proxy) Down(o Outage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outage = o
 }
 
-// ask has a function asked for the fate of each request before chance is. It must not call the proxy.
-func (p *proxy) ask(watch func(r *http.Request) (fault string)) {
+// Ask has a function asked for the fate of each request before chance is. It must not call the proxy.
+func (p *Proxy) Ask(watch func(r *http.Request) (fault string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watch = watch
 }
 
-// settle waits until nothing is on its way to the server, whatever became of the clients that sent it.
-func (p *proxy) settle() {
+// Settle waits until nothing is on its way to the server, whatever became of the clients that sent it.
+func (p *Proxy) Settle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.busy > 0 {
@@ -118,7 +137,7 @@ func (p *proxy) settle() {
 	}
 }
 
-func (p *proxy) String() string {
+func (p *Proxy) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := fmt.Sprintf("%d requests passed", p.passed)
@@ -129,7 +148,7 @@ func (p *proxy) String() string {
 }
 
 // next decides the fate of a request: a fault, or none.
-func (p *proxy) next(r *http.Request) (fault string, where float64) {
+func (p *Proxy) next(r *http.Request) (fault string, where float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy++
@@ -138,21 +157,21 @@ func (p *proxy) next(r *http.Request) (fault string, where float64) {
 	}
 	switch {
 	case fault != "":
-	case p.outage != none:
+	case p.outage != None:
 		fault = string(p.outage)
 	case p.random.Float64() >= p.rate:
 		p.passed++
 		return "", 0
-	case p.kinds != nil:
-		fault = p.kinds[p.random.IntN(len(p.kinds))]
+	case p.Kinds != nil:
+		fault = p.Kinds[p.random.IntN(len(p.Kinds))]
 	default:
-		fault = faults[p.random.IntN(len(faults))]
+		fault = Common[p.random.IntN(len(Common))]
 	}
 	p.injected[fault]++
 	return fault, p.random.Float64()
 }
 
-func (p *proxy) leave() {
+func (p *Proxy) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy--
@@ -162,7 +181,7 @@ func (p *proxy) leave() {
 var errCut = errors.New("cut by the proxy")
 
 // ServeHTTP implements http.Handler.
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fault, where := p.next(r)
 	kind, when, _ := strings.Cut(fault, " ")
 	if when == "before" {
@@ -224,7 +243,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if kind == "slow" { // at times too slow, and always progressing
 		pause := time.Duration(where * float64(2*time.Second) / 16)
-		for part := range bytesIn(answer, len(answer)/16+1) {
+		for part := range slices.Chunk(answer, len(answer)/16+1) {
 			time.Sleep(pause)
 			if _, err := w.Write(part); err != nil {
 				return
@@ -238,9 +257,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // again does what GCS does and the fake server does not: a chunk of an upload that has arrived already, and is sent again because the client does not
 // know, is not appended once more.
-func (p *proxy) again(out *http.Request) (*http.Response, []byte, error) {
+func (p *Proxy) again(out *http.Request) (*http.Response, []byte, error) {
 	part := out.Header.Get("Content-Range")
-	if part == "" || p.chunks == nil {
+	if part == "" || !p.Chunks {
 		return p.forward(out)
 	}
 	key := out.URL.String() + " " + part
@@ -259,10 +278,10 @@ func (p *proxy) again(out *http.Request) (*http.Response, []byte, error) {
 	return resp, body, err
 }
 
-func (p *proxy) forward(out *http.Request) (*http.Response, []byte, error) {
+func (p *Proxy) forward(out *http.Request) (*http.Response, []byte, error) {
 	if out.Method != http.MethodGet && out.Method != http.MethodHead {
-		p.writing.RLock()
-		defer p.writing.RUnlock()
+		p.Writing.RLock()
+		defer p.Writing.RUnlock()
 	}
 	resp, err := p.client.RoundTrip(out.WithContext(context.WithoutCancel(out.Context())))
 	if err != nil {
@@ -274,7 +293,7 @@ func (p *proxy) forward(out *http.Request) (*http.Response, []byte, error) {
 }
 
 // spoiled does to the client what the fault is.
-func (p *proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
+func (p *Proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
 	switch kind {
 	case "stall":
 		p.stall(r)
@@ -296,7 +315,7 @@ func (p *proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
 const longestDelay = 500 * time.Millisecond
 
 // stall lets a client wait until it gives up, or for longer than it should.
-func (p *proxy) stall(r *http.Request) {
+func (p *Proxy) stall(r *http.Request) {
 	io.Copy(io.Discard, r.Body) // only then it is seen when the client gives up
 	select {
 	case <-r.Context().Done():
