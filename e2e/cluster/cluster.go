@@ -35,6 +35,8 @@ type Options struct {
 	Tempo string
 	// Env is added to the environment of the daemon of that ID.
 	Env map[string][]string
+	// Disk makes the directory of the daemon of that ID, which is otherwise made by itself.
+	Disk func(id, dir string) error
 	// Seed is that of the proxy before the object store.
 	Seed uint64
 }
@@ -55,17 +57,19 @@ var Quick = map[string]string{
 
 // Cluster is a running cluster. Its methods may not be called concurrently, those of its nodes may.
 type Cluster struct {
-	// Store is the proxy before the object store.
-	Store *faults.Proxy
+	// Store is the proxy before the object store, Compacted another one, for compactors alone.
+	Store, Compacted *faults.Proxy
 	// The nodes by role, those too that do not run now.
 	Ingesters, Compactors, Queriers []*Node
 
 	o      Options
 	gcs    *process.Process
+	server string   // where it listens
 	blocks string   // URL of the object store
 	env    []string // of everything that opens it
 	jaeger []*process.Process
-	port   int // in a network, the next one
+	port   int            // in a network, the next one
+	added  map[string]int // by role, those that have left too
 }
 
 // Node is a daemon of the store.
@@ -155,8 +159,10 @@ func (c *Cluster) Close() error {
 		wg.Go(n.Kill) // nothing depends on how they end
 	}
 	wg.Wait()
-	if c.Store != nil {
-		errs = append(errs, c.Store.Close())
+	for _, p := range []*faults.Proxy{c.Store, c.Compacted} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
 	}
 	if c.gcs != nil {
 		c.gcs.Kill()
@@ -177,10 +183,12 @@ func (c *Cluster) startStore() error {
 	if err != nil {
 		return err
 	}
-	if c.Store, err = faults.New(net.JoinHostPort(here, "0"), server, c.o.Seed); err != nil {
-		return err
+	for _, p := range []**faults.Proxy{&c.Store, &c.Compacted} {
+		if *p, err = faults.New(net.JoinHostPort(here, "0"), server, c.o.Seed); err != nil {
+			return err
+		}
+		(*p).Kinds = faults.More
 	}
-	c.Store.Kinds = faults.More
 	host, port, _ := net.SplitHostPort(server)
 	c.gcs = &process.Process{
 		Name: "fake-gcs-server", Log: c.log("gcs"), Ready: process.Listens(server),
@@ -199,8 +207,13 @@ func (c *Cluster) startStore() error {
 		text, _ := io.ReadAll(response.Body)
 		return fmt.Errorf("making the bucket: %s: %s", response.Status, text)
 	}
-	c.blocks, c.env = "gs://"+Bucket+"/tempo", []string{"STORAGE_EMULATOR_HOST=http://" + c.Store.Address()}
+	c.server, c.blocks, c.env = server, "gs://"+Bucket+"/tempo", through(c.Store)
 	return nil
+}
+
+// through is the environment of what reaches the object store through a proxy.
+func through(p *faults.Proxy) []string {
+	return []string{"STORAGE_EMULATOR_HOST=http://" + p.Address()}
 }
 
 // address returns a free address in a zone.
@@ -216,7 +229,11 @@ func (c *Cluster) zone(i int) int { return i % max(1, c.o.Zones) }
 
 func (c *Cluster) add(role string) (*Node, error) {
 	of := map[string]*[]*Node{"ingester": &c.Ingesters, "compactor": &c.Compactors, "querier": &c.Queriers}[role]
-	n := &Node{ID: fmt.Sprint(role, "-", len(*of)+1), Zone: c.zone(len(*of))}
+	if c.added == nil {
+		c.added = make(map[string]int)
+	}
+	n := &Node{ID: fmt.Sprint(role, "-", c.added[role]+1), Zone: c.zone(c.added[role])}
+	c.added[role]++
 	n.Dir = filepath.Join(c.o.Dir, n.ID)
 	for _, a := range []*string{&n.Admin, &n.GRPC, &n.Gossip} {
 		address, err := c.address(n.Zone)
@@ -234,6 +251,15 @@ func (c *Cluster) add(role string) (*Node, error) {
 		Name: n.ID, Log: c.log(n.ID), Ready: process.Answers("http://" + n.Admin + "/ready"), Patience: 2 * time.Minute,
 		Command: []string{filepath.Join(c.o.Root, tempo), "--target=" + role, "--config.file=" + n.config},
 		Env:     slices.Concat(c.env, c.o.Env[n.ID]),
+	}
+	if role == "compactor" {
+		// An upload in pieces goes on at the address that the store names, which is that of the other proxy.
+		n.Env = slices.Concat(through(c.Compacted), c.o.Env[n.ID])
+	}
+	if c.o.Disk != nil {
+		if err := c.o.Disk(n.ID, n.Dir); err != nil {
+			return nil, err
+		}
 	}
 	if c.o.Network != nil {
 		n.Command = c.o.Network.Within(n.Zone, n.Command...)
@@ -336,7 +362,18 @@ func (n *Node) Post(path string) error {
 }
 
 // LoseDisk removes all that the node has stored. It must not run.
-func (n *Node) LoseDisk() error { return os.RemoveAll(n.Dir) }
+func (n *Node) LoseDisk() error {
+	entries, err := os.ReadDir(n.Dir) // the directory may be a mount
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(n.Dir, e.Name())))
+	}
+	return err
+}
+
+// Forget takes an ingester that has left out of c.Ingesters.
+func (c *Cluster) Forget(n *Node) {
+	c.Ingesters = slices.DeleteFunc(c.Ingesters, func(o *Node) bool { return o == n })
+}
 
 // Terminate stops the node as a rolling restart does.
 func (n *Node) Terminate() error {

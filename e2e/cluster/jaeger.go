@@ -11,6 +11,9 @@ type Jaeger struct {
 	API, QueryGRPC                                   string
 	OTLPGRPC, OTLPHTTP, SpansGRPC, SpansHTTP, Zipkin string
 
+	// Tenant is whose traces both have; the default tenant's if empty.
+	Tenant string
+
 	Collector, Query *process.Process
 }
 
@@ -27,12 +30,18 @@ func (c *Cluster) StartJaeger(j Jaeger) (*Jaeger, error) {
 		}
 	}
 	start := func(name, admin string, more ...string) (*process.Process, error) {
-		file, err := c.PluginConfig("plugin-of-"+name, 0, nil)
+		keys := map[string]string{}
+		id := name
+		if j.Tenant != "" {
+			keys["tenancy.default"] = j.Tenant
+			id += "-of-" + j.Tenant
+		}
+		file, err := c.PluginConfig("plugin-of-"+id, 0, keys)
 		if err != nil {
 			return nil, err
 		}
 		p := &process.Process{
-			Name: "jaeger-" + name, Log: c.log("jaeger-" + name), Ready: process.Answers("http://" + admin + "/"),
+			Name: "jaeger-" + name, Log: c.log("jaeger-" + id), Ready: process.Answers("http://" + admin + "/"),
 			Command: append([]string{c.program("jaeger-v1.57/" + name),
 				"--grpc-storage-plugin.binary=" + c.program("tempo-plugin"),
 				"--grpc-storage-plugin.configuration-file=" + file,

@@ -16,7 +16,10 @@ import (
 // keeps the result as it is. What Jaeger does not translate is compared with what was sent, too.
 func TestSpansComeBackAsSent(t *testing.T) {
 	t.Parallel()
-	ours, memory := startAllInOne(t, t.TempDir()), startAllInOne(t, "")
+	requireSpansComeBack(t, startAllInOne(t, t.TempDir()), startAllInOne(t, ""))
+}
+
+func requireSpansComeBack(t *testing.T, ours, memory *allInOne) {
 	number := uint64(0)
 
 	// each runs a case on a trace of its own. The spans that send hands to both, translated, are n.
@@ -72,10 +75,12 @@ func TestSpansComeBackAsSent(t *testing.T) {
 	each("Jaeger thrift over HTTP", odd, func(j *allInOne, id model.TraceID) {
 		j.sendThriftHTTP(t, thriftBatch(oddSpans(id, "thrift")))
 	}, nil)
-	each("Jaeger thrift over UDP", odd, func(j *allInOne, id model.TraceID) {
-		// A datagram holds about 64 KiB, all of these.
-		j.sendThriftUDP(t, thriftBatch(oddSpans(id, "thrift")))
-	}, nil)
+	if ours.agentCompact != "" { // jaeger-collector, run apart, has no agent in it
+		each("Jaeger thrift over UDP", odd, func(j *allInOne, id model.TraceID) {
+			// A datagram holds about 64 KiB, all of these.
+			j.sendThriftUDP(t, thriftBatch(oddSpans(id, "thrift")))
+		}, nil)
+	}
 	each("Zipkin", len(oddZipkin(model.NewTraceID(1, 1), "")), func(j *allInOne, id model.TraceID) {
 		j.sendZipkin(t, oddZipkin(id, "zipkin"))
 	}, nil)

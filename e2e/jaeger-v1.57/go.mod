@@ -3,6 +3,7 @@ module github.com/jaeger-tempo/tempo/e2e/jaeger-v1.57
 go 1.26
 
 require (
+	github.com/jaeger-tempo/tempo/e2e/cluster v0.0.0
 	github.com/apache/thrift v0.20.0
 	github.com/gogo/protobuf v1.3.2
 	github.com/hashicorp/go-hclog v1.6.3
@@ -161,6 +162,8 @@ require (
 	gopkg.in/ini.v1 v1.67.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
+
+replace github.com/jaeger-tempo/tempo/e2e/cluster => ../cluster
 
 replace github.com/Shopify/sarama => github.com/Shopify/sarama v1.33.0
 

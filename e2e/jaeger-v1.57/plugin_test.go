@@ -54,7 +54,12 @@ func startPlugin(t testing.TB, dir string) *plugin {
 
 // tryPlugin starts a plugin with a configuration file. The plugin's log is there also if it did not start.
 func tryPlugin(config string) (*plugin, error) {
-	p := &plugin{log: new(syncBuffer), cmd: exec.Command(program("tempo-plugin"), "--config", config)}
+	return tryCommand(exec.Command(program("tempo-plugin"), "--config", config))
+}
+
+// tryCommand is tryPlugin with the command that starts it.
+func tryCommand(cmd *exec.Cmd) (*plugin, error) {
+	p := &plugin{log: new(syncBuffer), cmd: cmd}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: shared.Handshake,
 		VersionedPlugins: map[int]goplugin.PluginSet{

@@ -27,8 +27,11 @@ func escape(s string) string { return url.QueryEscape(s) }
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	ours, memory := startAllInOne(t, dir), startAllInOne(t, "")
+	requireAnswers(t, startAllInOne(t, dir), startAllInOne(t, ""), func() *plugin { return startPlugin(t, dir) })
+}
 
+// requireAnswers asks both Jaegers. Then it stops ours, and plugin is to start a plugin on what that has left.
+func requireAnswers(t *testing.T, ours, memory *allInOne, plugin func() *plugin) {
 	// Trace 1: a shop's front, slow, with an error two services down. It began a minute ago.
 	front := plainSpan(model.NewTraceID(0, 1), 1, "front")
 	front.OperationName, front.Duration = "GET /buy", 800*time.Millisecond
@@ -197,7 +200,7 @@ func TestSearch(t *testing.T) {
 		// Jaeger asks its archive only for traces that the storage has not: hence the plugin itself, on what
 		// Jaeger has left. The archive has that trace, and no other.
 		ours.stop()
-		p := startPlugin(t, dir)
+		p := plugin()
 		archived := func(id model.TraceID) (spans []model.Span, err error) {
 			stream, err := p.archived.GetArchiveTrace(context.Background(), &storage_v1.GetTraceRequest{TraceID: id})
 			for err == nil {

@@ -16,25 +16,31 @@ import (
 // storage can run and no allowance made: Jaeger's suite itself skips GetDependencies and the two sampling tests
 // where a storage takes no writes of them, as no gRPC storage does.
 func TestJaegersStorageSuite(t *testing.T) {
-	s := &jaegersSuite{}
+	s := &jaegersSuite{config: func(t *testing.T) string { return configFor(t, t.TempDir()) }}
+	s.run(t)
+}
+
+type jaegersSuite struct {
+	integration.StorageIntegration
+	factory *grpc.Factory
+	// config returns the configuration of a plugin on an empty storage.
+	config func(t *testing.T) string
+}
+
+func (s *jaegersSuite) run(t *testing.T) {
 	s.open(t)
 	// The suite empties the storage after each test; what it opened last is closed here.
 	defer func() { require.NoError(t, s.factory.Close()) }()
 	s.RunAll(t)
 }
 
-type jaegersSuite struct {
-	integration.StorageIntegration
-	factory *grpc.Factory
-}
-
-// open starts a plugin on a fresh directory through Jaeger's own factory, with Jaeger's own flags.
+// open starts a plugin on an empty storage through Jaeger's own factory, with Jaeger's own flags.
 func (s *jaegersSuite) open(t *testing.T) {
 	s.factory = grpc.NewFactory()
 	v, command := config.Viperize(s.factory.AddFlags)
 	require.NoError(t, command.ParseFlags([]string{
 		"--grpc-storage-plugin.binary=" + program("tempo-plugin"),
-		"--grpc-storage-plugin.configuration-file=" + configFor(t, t.TempDir()),
+		"--grpc-storage-plugin.configuration-file=" + s.config(t),
 		"--grpc-storage-plugin.log-level=warn",
 	}))
 	s.factory.InitFromViper(v, zap.NewNop())

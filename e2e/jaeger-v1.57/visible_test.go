@@ -15,14 +15,19 @@ import (
 // write has returned. Nothing here waits or tries again.
 func TestAcknowledgedSpanIsFoundByTheNextCall(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
 	p := startPlugin(t, t.TempDir())
+	requireVisible(t, p, p)
+}
+
+// requireVisible writes through one plugin, and asks another one.
+func requireVisible(t *testing.T, to, p *plugin) {
+	ctx := context.Background()
 	for i := range uint64(200) {
 		service, operation, value := fmt.Sprint("service-", i), fmt.Sprint("operation-", i), fmt.Sprint("value-", i)
 		span := plainSpan(model.NewTraceID(i, i+1), i+1, service)
 		span.OperationName = operation
 		span.Tags = []model.KeyValue{model.String("key", value), model.String("span.kind", "server")}
-		if err := p.writer.WriteSpan(ctx, span); err != nil {
+		if err := to.writer.WriteSpan(ctx, span); err != nil {
 			t.Fatal(err)
 		}
 

@@ -327,3 +327,13 @@ func (p *Proxy) stall(r *http.Request) {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errCut }
+
+// Injected is the number of requests that were spoiled.
+func (p *Proxy) Injected() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, times := range p.injected {
+		n += times
+	}
+	return n
+}
