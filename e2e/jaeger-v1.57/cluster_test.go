@@ -51,7 +51,13 @@ func clusterPlugin(t *testing.T, c *cluster.Cluster, n *cluster.Network, name st
 	if err != nil {
 		t.Fatalf("starting the plugin: %v\nits log:\n%s", err, p.log)
 	}
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			text := p.log.String()
+			t.Logf("the last words of %s:\n%s", name, text[max(0, len(text)-4000):])
+		}
+	})
 	return p
 }
 
