@@ -188,10 +188,11 @@ func serve(services *plugin.Services) (client storage_v1.SpanWriterPluginClient,
 	if err != nil {
 		return nil, nil, err
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(plugin.MaxReceive))
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(plugin.MaxReceive), grpc.ForceServerCodecV2(plugin.Codec{}))
 	services.RegisterPlugin(server)
 	go func() { _ = server.Serve(listener) }() // ends with Stop
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(plugin.Codec{})))
 	if err != nil {
 		server.Stop()
 		return nil, nil, err

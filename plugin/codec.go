@@ -8,18 +8,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec encodes the messages of Jaeger's protocol by the methods that come with them, which are gogo's, and all others as gRPC does. A server must be told to
+// Codec encodes the messages of Jaeger's protocol by the methods that come with them, which are gogo's, and all others as gRPC does. A server, and a client in a program of this project, must be told to
 // use it: under its name, any package in the program may register another one, of which the last wins. Cortex's, which the ring brings, panics on
 // messages of Jaeger's.
-type codec struct{}
+type Codec struct{}
 
-var _ encoding.CodecV2 = codec{}
+var _ encoding.CodecV2 = Codec{}
 
 // Name is what the content type of messages says.
-func (codec) Name() string { return "proto" }
+func (Codec) Name() string { return "proto" }
 
 // Marshal implements encoding.CodecV2.
-func (codec) Marshal(v any) (mem.BufferSlice, error) {
+func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	var (
 		b   []byte
 		err error
@@ -36,7 +36,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 // Unmarshal implements encoding.CodecV2. Messages may keep references to what it decodes.
-func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case interface{ Unmarshal([]byte) error }:
 		return m.Unmarshal(data.Materialize())

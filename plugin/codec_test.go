@@ -11,23 +11,23 @@ import (
 // TestTheServersCodecTakesAllMessages: messages of Jaeger's, and others, come back.
 func TestTheServersCodecTakesAllMessages(t *testing.T) {
 	id := model.NewTraceID(1, 2)
-	data, err := codec{}.Marshal(&storage_v1.GetTraceRequest{TraceID: id})
+	data, err := Codec{}.Marshal(&storage_v1.GetTraceRequest{TraceID: id})
 	var request storage_v1.GetTraceRequest
 	if err == nil {
-		err = codec{}.Unmarshal(data, &request)
+		err = Codec{}.Unmarshal(data, &request)
 	}
 	if err != nil || request.TraceID != id {
 		t.Errorf("%v, %v came back of trace ID %v", request, err, id)
 	}
-	data, err = codec{}.Marshal(&grpc_health_v1.HealthCheckRequest{Service: "plugin"})
+	data, err = Codec{}.Marshal(&grpc_health_v1.HealthCheckRequest{Service: "plugin"})
 	var check grpc_health_v1.HealthCheckRequest
 	if err == nil {
-		err = codec{}.Unmarshal(data, &check)
+		err = Codec{}.Unmarshal(data, &check)
 	}
 	if err != nil || check.Service != "plugin" {
 		t.Errorf("%q, %v came back", check.Service, err)
 	}
-	if _, err := (codec{}).Marshal(1); err == nil {
+	if _, err := (Codec{}).Marshal(1); err == nil {
 		t.Error("a number was marshalled")
 	}
 }

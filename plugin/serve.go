@@ -58,7 +58,7 @@ func ServePlugin(ctx context.Context, services *Services, logger hclog.Logger) {
 			protocolVersion: {PluginName: &GRPCPlugin{Services: services}},
 		},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(MaxReceive), grpc.ForceServerCodecV2(codec{}))...)
+			server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(MaxReceive), grpc.ForceServerCodecV2(Codec{}))...)
 			context.AfterFunc(ctx, server.Stop)
 			return server
 		},

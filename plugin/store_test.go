@@ -153,12 +153,13 @@ func (s *naiveStore) Dependencies(_ context.Context, _ string, start, end time.T
 func dial(t testing.TB, o Options) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(MaxReceive))
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(MaxReceive), grpc.ForceServerCodecV2(Codec{}))
 	New(o).RegisterPlugin(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("passthrough:store",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(Codec{})),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }))
 	if err != nil {
 		t.Fatal(err)

@@ -43,8 +43,8 @@ type Options struct {
 
 // Quick is a configuration in which what takes minutes takes seconds.
 var Quick = map[string]string{
-	"ring.heartbeat":         "1s",
-	"ring.heartbeat_timeout": "4s",
+	"ring.heartbeat":         "2s",
+	"ring.heartbeat_timeout": "6s",
 	"ring.settle":            "1s",
 	"ring.forget_after":      "1h",
 	"cut.bytes":              "1MiB",

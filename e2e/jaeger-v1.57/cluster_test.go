@@ -24,8 +24,12 @@ func startCluster(t *testing.T, o cluster.Options) *cluster.Cluster {
 		}
 	}
 	o.Root = root
-	if o.Dir == "" {
-		o.Dir = t.TempDir()
+	// CLUSTER_DIR keeps what processes log and store, for a look at it.
+	if o.Dir = t.TempDir(); os.Getenv("CLUSTER_DIR") != "" {
+		o.Dir = filepath.Join(os.Getenv("CLUSTER_DIR"), strings.ReplaceAll(t.Name(), "/", "-"))
+		if err := os.RemoveAll(o.Dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c, err := cluster.Start(o)
 	if err != nil {
@@ -121,7 +125,7 @@ func jaegers(t *testing.T, c *cluster.Cluster, tenant string) *allInOne {
 // each speaks to a plugin process of its own.
 func TestClusterKeepsWhatJaegerSends(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, cluster.Options{Ingesters: 3, Compactors: 2, Queriers: 2})
+	c := startCluster(t, threeAndTwo())
 	t.Run("spans", func(t *testing.T) { requireSpansComeBack(t, jaegers(t, c, "spans"), startAllInOne(t, "")) })
 	t.Run("questions", func(t *testing.T) {
 		requireAnswers(t, jaegers(t, c, "questions"), startAllInOne(t, ""), func() *plugin {
