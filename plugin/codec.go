@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Codec encodes the messages of Jaeger's protocol by the methods that come with them, which are gogo's, and all others as gRPC does. A server, and a client in a program of this project, must be told to
-// use it: under its name, any package in the program may register another one, of which the last wins. Cortex's, which the ring brings, panics on
-// messages of Jaeger's.
+// Codec encodes the messages of Jaeger's protocol by the methods that come with them, which are gogo's, and all others as gRPC does. A server must
+// be told to use it, and so must a client in a program of this project: under its name any package may register another one, of which the last wins.
+// Cortex's, which the ring brings, panics on messages of Jaeger's.
 type Codec struct{}
 
 var _ encoding.CodecV2 = Codec{}
