@@ -50,7 +50,7 @@ func (c *Client) Values(ctx context.Context, tenant string, keys []tempodb.Key, 
 		return c.rpc.Values(ctx, r)
 	}, a.add)
 	if err == nil && a.open {
-		err = c.nonsense("it ends within the value of key %d", a.key)
+		return Source{}, c.nonsense("it ends within the value of key %d", a.key)
 	}
 	return source, err
 }
