@@ -13,8 +13,8 @@ import (
 	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
 )
 
-// ingester is what can be asked of one. client.Client is one.
-type ingester interface {
+// asked is what can be asked of an ingester. client.Client is one.
+type asked interface {
 	Values(ctx context.Context, tenant string, keys []tempodb.Key, fn func(i int, value []byte) error) (client.Source, error)
 	Search(ctx context.Context, tenant string, q *index.Query) ([]index.Hit, client.Source, error)
 	Terms(ctx context.Context, tenant string, field, prefix []byte, fn func(value []byte) error) (client.Source, error)
@@ -30,7 +30,7 @@ type answer[T any] struct {
 }
 
 // question is what one ingester is asked. What it returns beside an error is true, if not whole.
-type question[T any] func(ctx context.Context, of ingester) (T, client.Source, error)
+type question[T any] func(ctx context.Context, of asked) (T, client.Source, error)
 
 // ask asks all ingesters of a set at the same time and returns what they said. lost says whose answer is missing, if the others do not suffice. The error is
 // that of a context which is done.
@@ -52,7 +52,7 @@ func ask[T any](ctx context.Context, s *Store, set *ring.ReadSet, q question[T])
 			defer unhook()
 			defer cancel()
 			o := outcome{i: i}
-			var of ingester
+			var of asked
 			if of, o.err = s.dial(set.Ask[i].Address); o.err == nil {
 				o.value, o.source, o.err = q(life, of)
 			}

@@ -98,7 +98,7 @@ func distinct(values [][]byte) [][]byte {
 
 // askValues is the question for all that an ingester has under keys: a list of values for each.
 func (d *database) askValues(keys []tempodb.Key) question[[][][]byte] {
-	return func(ctx context.Context, of ingester) ([][][]byte, client.Source, error) {
+	return func(ctx context.Context, of asked) ([][][]byte, client.Source, error) {
 		values := make([][][]byte, len(keys))
 		source, err := of.Values(ctx, d.tenant, keys, func(i int, value []byte) error {
 			values[i] = append(values[i], value)
@@ -136,7 +136,7 @@ func (d *database) Search(ctx context.Context, q *index.Query) ([]index.Hit, err
 	}
 	defer leave()
 	f, err := both(ctx, d,
-		func(ctx context.Context, of ingester) ([]index.Hit, client.Source, error) {
+		func(ctx context.Context, of asked) ([]index.Hit, client.Source, error) {
 			return of.Search(ctx, d.tenant, q)
 		},
 		func(ctx context.Context, r *tempodb.Reader) ([]index.Hit, error) { return r.Search(ctx, q) })
@@ -158,7 +158,7 @@ func (d *database) Terms(ctx context.Context, field, prefix []byte) ([]string, e
 	}
 	defer leave()
 	f, err := both(ctx, d,
-		func(ctx context.Context, of ingester) (values []string, source client.Source, err error) {
+		func(ctx context.Context, of asked) (values []string, source client.Source, err error) {
 			source, err = of.Terms(ctx, d.tenant, field, prefix, func(value []byte) error {
 				values = append(values, string(value))
 				return nil

@@ -50,7 +50,7 @@ type Store struct {
 	options Options
 	// readSet and dial are those of the ring and of the pool.
 	readSet func() (*ring.ReadSet, error)
-	dial    func(address string) (ingester, error)
+	dial    func(address string) (asked, error)
 	cache   *cache.Cache // nil if the bucket's is not this Store's
 	tenants tenants
 	health  health
@@ -74,10 +74,10 @@ func New(o Options) (*Store, error) {
 	if o.Ring == nil || o.Pool == nil || o.Bucket == nil {
 		return nil, errors.New("read path of a cluster: Ring, Pool and Bucket are required")
 	}
-	return newStore(o, o.Ring.ReadSet, func(address string) (ingester, error) { return o.Pool.Client(address) })
+	return newStore(o, o.Ring.ReadSet, func(address string) (asked, error) { return o.Pool.Client(address) })
 }
 
-func newStore(o Options, readSet func() (*ring.ReadSet, error), dial func(string) (ingester, error)) (*Store, error) {
+func newStore(o Options, readSet func() (*ring.ReadSet, error), dial func(string) (asked, error)) (*Store, error) {
 	o.PollEvery = cmp.Or(o.PollEvery, 30*time.Second)
 	o.Tenants = cmp.Or(o.Tenants, 1000)
 	o.Idle = cmp.Or(o.Idle, 15*time.Minute)

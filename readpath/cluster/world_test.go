@@ -248,7 +248,7 @@ func (c *cluster) readSet() (*ring.ReadSet, error) {
 	return set, nil
 }
 
-func (c *cluster) dial(address string) (ingester, error) {
+func (c *cluster) dial(address string) (asked, error) {
 	for _, r := range c.replicas {
 		if r.address == address {
 			return r, nil
