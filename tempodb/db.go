@@ -90,7 +90,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		die()
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
-	heads, err := db.openLog(blocks)
+	heads, err := db.openLog(ctx, blocks)
 	if err != nil {
 		die()
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
@@ -208,7 +208,7 @@ func (db *DB) openBlocks(ctx context.Context) ([]*block.Block, error) {
 func (db *DB) source(segment uint64) string { return db.id + "/" + strconv.FormatUint(segment, 10) }
 
 // openLog replays the log. It returns at least one head; the last is the one to append to.
-func (db *DB) openLog(blocks []*block.Block) ([]*head, error) {
+func (db *DB) openLog(ctx context.Context, blocks []*block.Block) ([]*head, error) {
 	inBlocks := make(map[uint64]bool)
 	highest := uint64(0)
 	for _, b := range blocks {
@@ -231,6 +231,9 @@ func (db *DB) openLog(blocks []*block.Block) ([]*head, error) {
 		Skip:       func(segment uint64) bool { return inBlocks[segment] },
 		MinSegment: highest + 1,
 	}, func(pos wal.Position, payload []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if db.opts.Replayed != nil {
 			db.opts.Replayed(len(payload))
 		}

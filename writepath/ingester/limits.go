@@ -14,7 +14,8 @@ import (
 )
 
 // Limits are what a tenant may do at one ingester; zero is no limit. What is over a limit is refused before it is acknowledged, and what was taken before stays
-// readable.
+// readable. Where some of the traces in a group are over a limit of traces, the others are stored all the same, and the group's outcome is the error: of senders that drop
+// what is refused, nobody loses what another trace has too much.
 type Limits struct {
 	// RateBytes a second are taken in the long run, BurstBytes at once; twice RateBytes if zero. More is ResourceExhausted, with a hint when to try again.
 	RateBytes, BurstBytes int64
@@ -47,10 +48,11 @@ type refusal struct {
 	code       codes.Code
 	message    string
 	retryAfter time.Duration // zero is no hint
+	refused    int           // how many values; 0 is all
 }
 
 func refuse(code codes.Code, reason string, retryAfter time.Duration, format string, args ...any) *refusal {
-	return &refusal{reason, code, fmt.Sprintf(format, args...), retryAfter}
+	return &refusal{reason: reason, code: code, message: fmt.Sprintf(format, args...), retryAfter: retryAfter}
 }
 
 // limiter has the state of the rate limits, and counts what was refused.
@@ -131,42 +133,36 @@ type admission struct {
 	tenant  string
 	limits  Limits
 	db      *tempodb.DB // nil if the tenant is new
-	live    int         // recent traces, with the new ones of this push; -1 if not counted yet
+	live    int         // recent traces, with the new ones of this push; -1 before they are counted
 	pending map[tempodb.Key]tempodb.Recent
 }
 
-// check returns why a group is to be refused, or nil.
-func (a *admission) check(l *limiter, entries []tempodb.Entry, bytes int64, now time.Time) *refusal {
+// check returns those of a group's entries that are to be stored, in place, and why the others are not; nil if all are. The rate is of the group as a whole.
+func (a *admission) check(l *limiter, entries []tempodb.Entry, bytes int64, now time.Time) ([]tempodb.Entry, *refusal) {
 	if a.limits == (Limits{}) {
-		return nil
-	}
-	for n := range entries {
-		if r := a.attributes(&entries[n]); r != nil {
-			return r
-		}
-	}
-	added := make(map[tempodb.Key]tempodb.Recent)
-	if a.limits.TraceBytes > 0 || a.limits.TraceSpans > 0 || a.limits.LiveTraces > 0 {
-		for n := range entries {
-			if r := a.trace(added, &entries[n]); r != nil {
-				return r
-			}
-		}
+		return entries, nil
 	}
 	if ok, again := l.take(a.tenant, bytes, a.limits, now); !ok {
-		return refuse(codes.ResourceExhausted, reasonRate, again, "tenant %q sends more than its limit of %d bytes a second", a.tenant, a.limits.RateBytes)
+		return entries[:0], refuse(codes.ResourceExhausted, reasonRate, again, "tenant %q sends more than its limit of %d bytes a second", a.tenant, a.limits.RateBytes)
 	}
-	for key, r := range added {
-		if a.pending == nil {
-			a.pending = make(map[tempodb.Key]tempodb.Recent)
+	var first *refusal
+	kept := entries[:0]
+	for n := range entries {
+		e := entries[n]
+		r := a.attributes(&e)
+		if r == nil {
+			r = a.trace(&e)
 		}
-		if a.of(key).Keys == 0 {
-			a.live++
+		if r == nil {
+			kept = append(kept, e)
+		} else if first == nil {
+			first = r
 		}
-		p := a.pending[key]
-		a.pending[key] = tempodb.Recent{Bytes: p.Bytes + r.Bytes, Rows: p.Rows + r.Rows, Keys: 1}
 	}
-	return nil
+	if first != nil && len(kept) > 0 {
+		first.message += fmt.Sprintf(" (of %d pieces of traces that were pushed together the other %d are stored, but for those that are over a limit as well)", len(entries), len(kept))
+	}
+	return kept, first
 }
 
 // of returns what is recent of a trace, or will be when what was admitted is stored.
@@ -179,38 +175,48 @@ func (a *admission) of(key tempodb.Key) tempodb.Recent {
 	return tempodb.Recent{Bytes: r.Bytes + p.Bytes, Rows: r.Rows + p.Rows, Keys: max(r.Keys, p.Keys)}
 }
 
-// trace checks the limits of a trace, and adds the entry to added.
-func (a *admission) trace(added map[tempodb.Key]tempodb.Recent, e *tempodb.Entry) *refusal {
-	has, more := a.of(e.Key), added[e.Key]
-	if a.limits.LiveTraces > 0 && has.Keys == 0 && more.Keys == 0 {
+// trace checks the limits of a trace, and counts the entry as stored if it is within them.
+func (a *admission) trace(e *tempodb.Entry) *refusal {
+	if a.limits.TraceBytes <= 0 && a.limits.TraceSpans <= 0 && a.limits.LiveTraces <= 0 {
+		return nil
+	}
+	has := a.of(e.Key)
+	if a.limits.LiveTraces > 0 && has.Keys == 0 {
 		if a.live < 0 {
-			a.live = 0
+			a.live = len(a.pending)
 			if a.db != nil {
-				a.live = a.db.Recent().Keys
+				a.live += a.db.Recent().Keys
 			}
 		}
-		if a.live+len(added) >= a.limits.LiveTraces {
+		if a.live >= a.limits.LiveTraces {
 			return refuse(codes.ResourceExhausted, reasonLiveTraces, 10*time.Second, "tenant %q has as many recent traces as its limit of %d: spans of another one, %s, are not taken",
 				a.tenant, a.limits.LiveTraces, trace.ID(e.Key))
 		}
 	}
-	more.Keys = 1
-	more.Bytes += int64(len(e.Value))
-	if most := a.limits.TraceBytes; most > 0 && has.Bytes+more.Bytes > most {
+	bytes := int64(len(e.Value))
+	if most := a.limits.TraceBytes; most > 0 && has.Bytes+bytes > most {
 		return refuse(codes.ResourceExhausted, reasonTrace, 0, "trace %s of tenant %q would have more than the limit of %d recent bytes: %d are kept and can be read, %d more are refused",
-			trace.ID(e.Key), a.tenant, most, has.Bytes, more.Bytes)
+			trace.ID(e.Key), a.tenant, most, has.Bytes, bytes)
 	}
+	spans := 0
 	if most := a.limits.TraceSpans; most > 0 {
-		spans, err := trace.Spans(e.Value)
-		if err != nil {
+		var err error
+		if spans, err = trace.Spans(e.Value); err != nil {
 			return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
 		}
-		if more.Rows += spans; has.Rows+more.Rows > most {
+		if has.Rows+spans > most {
 			return refuse(codes.ResourceExhausted, reasonSpans, 0, "trace %s of tenant %q would have more than the limit of %d recent spans: %d are kept and can be read, %d more are refused",
-				trace.ID(e.Key), a.tenant, most, has.Rows, more.Rows)
+				trace.ID(e.Key), a.tenant, most, has.Rows, spans)
 		}
 	}
-	added[e.Key] = more
+	if a.pending == nil {
+		a.pending = make(map[tempodb.Key]tempodb.Recent)
+	}
+	p := a.pending[e.Key]
+	a.pending[e.Key] = tempodb.Recent{Bytes: p.Bytes + bytes, Rows: p.Rows + spans, Keys: 1}
+	if has.Keys == 0 && a.live >= 0 {
+		a.live++
+	}
 	return nil
 }
 

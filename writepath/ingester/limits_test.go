@@ -169,3 +169,21 @@ func TestTheLargestLogIsCutEarlyWhereAllTogetherAreTooLarge(t *testing.T) {
 		t.Errorf("%d spans", got)
 	}
 }
+
+func TestATraceOverItsLimitDoesNotTakeOthersOfItsGroupWithIt(t *testing.T) {
+	n := limited(t, ingester.Limits{TraceSpans: 3})
+	g := group("a", 1, spans(1, 4, "ann"))
+	for id := uint64(2); id <= 4; id++ {
+		k := key(id)
+		g.Keys, g.Values = append(g.Keys, k[:]...), append(g.Values, spans(id, 3, "ann"))
+	}
+	refused(t, n.push(g)[0], codes.ResourceExhausted, "limit of 3 recent spans", "the other 3 are stored")
+	for id, want := range map[uint64]int{1: 0, 2: 3, 3: 3, 4: 3} {
+		if got := n.spansOf("a", id); got != want {
+			t.Errorf("%d spans of trace %d, want %d", got, id, want)
+		}
+	}
+	if got := n.Stats().Refused[ingester.Refused{Tenant: "a", Reason: "trace spans"}]; got != 1 {
+		t.Errorf("%d values are counted as refused", got)
+	}
+}

@@ -63,7 +63,11 @@ func (s *server) Push(ctx context.Context, req *ingesterpb.PushRequest) (*ingest
 		if r == nil {
 			continue
 		}
-		i.limits.count(groups[n].GetTenant(), r.reason, len(groups[n].GetValues()))
+		refused := r.refused
+		if refused == 0 {
+			refused = len(groups[n].GetValues())
+		}
+		i.limits.count(groups[n].GetTenant(), r.reason, refused)
 		if resp.Outcomes == nil {
 			resp.Outcomes = make([]*ingesterpb.Outcome, len(groups))
 			for m := range resp.Outcomes {
@@ -113,14 +117,18 @@ func (i *Ingester) pushTenant(ctx context.Context, store *tracedb.Store, tenant 
 	for _, n := range of {
 		begin := len(together)
 		var r *refusal
-		if together, r = appendEntries(together, groups[n]); r == nil {
-			r = a.check(&i.limits, together[begin:], valueBytes(groups[n]), now)
-		}
-		if r != nil {
+		if together, r = appendEntries(together, groups[n]); r != nil {
 			together, refusals[n] = together[:begin], r
 			continue
 		}
-		taken, ends = append(taken, n), append(ends, len(together))
+		var kept []tempodb.Entry
+		if kept, r = a.check(&i.limits, together[begin:], valueBytes(groups[n]), now); r != nil {
+			r.refused = len(groups[n].GetValues()) - len(kept)
+			refusals[n] = r
+		}
+		if together = together[:begin+len(kept)]; len(kept) > 0 {
+			taken, ends = append(taken, n), append(ends, len(together))
+		}
 	}
 	if len(together) == 0 {
 		return

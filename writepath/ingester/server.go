@@ -97,12 +97,20 @@ func (i *Ingester) answer(ctx context.Context, tenant string) (*answer, error) {
 	return a, nil
 }
 
+// givenUp reports whether an error is because the tenant's database was just given up: there was nothing in it.
+func (a *answer) givenUp(err error) bool {
+	return errors.Is(err, tempodb.ErrClosed) && !a.i.closed.Load()
+}
+
 // finish returns the status with which the answer ends, if err is what the database said. What could be read was sent.
 func (a *answer) finish(err error) error {
 	if a.db != nil {
 		a.i.losses.look(a.tenant, a.db)
 	}
 	var partial *tempodb.PartialError
+	if a.givenUp(err) {
+		err = nil
+	}
 	switch {
 	case err == nil || errors.As(err, &partial):
 		if partial == nil && a.i.losses.none() == a.source.Complete {
@@ -151,7 +159,8 @@ func (s *server) Values(req *ingesterpb.ValuesRequest, stream grpc.ServerStreami
 	var value []byte
 	for n := 0; n < len(keys)/16 && a.db != nil; n++ {
 		// A message may be kept by gRPC after it was sent, so no piece is written to again.
-		if value, err = a.db.Get(stream.Context(), nil, tempodb.Key(keys[16*n:])); errors.Is(err, tempodb.ErrNotFound) {
+		value, err = a.db.Get(stream.Context(), nil, tempodb.Key(keys[16*n:]))
+		if errors.Is(err, tempodb.ErrNotFound) || a.givenUp(err) {
 			continue
 		}
 		var partial *tempodb.PartialError
@@ -298,7 +307,7 @@ func (s *server) Summaries(req *ingesterpb.SummariesRequest, stream grpc.ServerS
 			return nil
 		})
 		var partial *tempodb.PartialError
-		if err != nil && !errors.As(err, &partial) {
+		if err != nil && !errors.As(err, &partial) && !a.givenUp(err) {
 			return a.finish(err)
 		}
 	}

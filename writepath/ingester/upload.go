@@ -240,9 +240,8 @@ func (i *Ingester) copy(b *upload) {
 	}
 	u.last, u.quiet, u.quietUntil = nil, 0, time.Time{}
 	b.pause = 0
-	if !b.copied.IsZero() { // it was only looked for again
-		b.doubtful = false
-		u.changed()
+	if b.doubtful { // it was there, or is there again
+		b.copied, b.doubtful = now, false
 		return
 	}
 	b.copied = now

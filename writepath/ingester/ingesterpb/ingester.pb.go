@@ -69,7 +69,7 @@ func (x *PushRequest) GetGroups() []*Group {
 	return nil
 }
 
-// Group is stored whole or not at all.
+// Group is stored whole, or its outcome says why not. Then some of it may be stored: where single traces are over a limit, the others are.
 type Group struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
