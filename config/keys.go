@@ -159,9 +159,9 @@ var keys = []Key{
 	},
 	{
 		Name:  "ring.heartbeat",
-		Type:  "duration, 100ms to 1h",
+		Type:  "duration, 1s to 1h",
 		Doc:   "How often an instance tells the ring that it is there.",
-		field: func(c *Config) value { return duration{&c.Ring.Heartbeat, 100 * time.Millisecond, time.Hour} },
+		field: func(c *Config) value { return duration{&c.Ring.Heartbeat, time.Second, time.Hour} },
 	},
 	{
 		Name:  "ring.heartbeat_timeout",

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"os"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,7 @@ func (n *Node) watchLimits() (func(tenant string) ingester.Limits, error) {
 	}
 	seen := stamp(file) // before it is read: a change meanwhile is seen later
 	if err := l.load(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("limits.file: %w", err)
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

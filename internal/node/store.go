@@ -38,7 +38,7 @@ func (n *Node) openStore(ctx context.Context) error {
 	}
 	raw, err := open.Open(ctx, at, open.FromEnv(os.LookupEnv))
 	if err != nil {
-		return fmt.Errorf("storage.blocks: %s: %w", at, err)
+		return fmt.Errorf("storage.blocks: %w", err)
 	}
 	n.closeLast(raw.Close)
 	_, claims := raw.(backend.Claimer)
