@@ -75,12 +75,15 @@ type running struct {
 }
 
 // start starts a program in a cluster of which all have the same data, and waits until it says that it has started.
-func start(t *testing.T, data, id, join string, started string, args ...string) *running {
+func start(t *testing.T, data, id, join, started string, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	r := &running{Cmd: exec.CommandContext(ctx, filepath.Join(bin, args[0]), args[1:]...), ended: make(chan struct{})}
 	r.Dir = t.TempDir()
 	r.Env = []string{"DATA=" + data, "ID=" + id, "JOIN=" + join}
+	if id == "ingester-1" && join != "" { // it is whom the others join
+		r.Env = append(r.Env, "GOSSIP="+join)
+	}
 	stderr, err := r.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -380,4 +383,27 @@ func TestTwoIngestersOnOneDirectory(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), fmt.Sprintf("is in use by process %d (tempo --target=ingester", first.Process.Pid)) {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// freeAddress returns an address that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func httpPost(url string) (status int, err error) {
+	r, err := http.Post(url, "", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode >= 300 {
+		return r.StatusCode, fmt.Errorf("POST %s: %s", url, r.Status)
+	}
+	return r.StatusCode, nil
 }
