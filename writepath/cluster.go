@@ -21,7 +21,7 @@ type ClusterOptions struct {
 	QueueBytes int
 	// PushTimeout is how long an ingester may take for a push until it counts as failed; 10 s if zero.
 	PushTimeout time.Duration
-	// RetryFor is for how long an Append tries again while too few ingesters can be reached; 5 s if zero. Its context may end it sooner.
+	// RetryFor is for how long an Append tries again while too few ingesters can be reached; 10 s if zero. Its context may end it sooner.
 	RetryFor time.Duration
 }
 
@@ -51,7 +51,7 @@ func NewCluster(r *ring.Ring, pool *client.Pool, o ClusterOptions) *Cluster {
 		o.PushTimeout = 10 * time.Second
 	}
 	if o.RetryFor <= 0 {
-		o.RetryFor = 5 * time.Second
+		o.RetryFor = 10 * time.Second
 	}
 	c := &Cluster{ring: r, pool: pool, opts: o, room: semaphore.NewWeighted(int64(o.QueueBytes)), lanes: make(map[string]*lane)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -91,6 +91,29 @@ func (m *memory) value(tenant string, key tempodb.Key) ([]byte, bool) {
 // start returns n ingesters that stand in a ring with a replication of 3, and a Cluster of them.
 func start(t testing.TB, n int, o writepath.ClusterOptions) ([]*memory, *writepath.Cluster) {
 	t.Helper()
+	var all []*memory
+	var register []func(grpc.ServiceRegistrar)
+	for range n {
+		m := &memory{values: make(map[string][]byte)}
+		all = append(all, m)
+		register = append(register, func(r grpc.ServiceRegistrar) { ingesterpb.RegisterIngesterServer(r, m) })
+	}
+	servers, c := startRing(t, register, client.Options{}, o)
+	for i, s := range servers {
+		all[i].address, all[i].stop = s.address, s.stop
+	}
+	return all, c
+}
+
+// server is a gRPC server of an ingester.
+type server struct {
+	address string
+	stop    func()
+}
+
+// startRing serves ingesters, which stand in a ring with a replication of 3, and returns a Cluster of them.
+func startRing(t testing.TB, register []func(grpc.ServiceRegistrar), po client.Options, o writepath.ClusterOptions) ([]server, *writepath.Cluster) {
+	t.Helper()
 	config := ring.Config{Name: "ingesters", Replication: 3, Heartbeat: 20 * time.Second, Settle: 50 * time.Millisecond}
 	check := func(err error) {
 		t.Helper()
@@ -120,26 +143,25 @@ func start(t testing.TB, n int, o writepath.ClusterOptions) ([]*memory, *writepa
 	watched, err := own.Watch(t.Context(), config)
 	check(err)
 	end(watched.Close, own.Close)
-	var all []*memory
-	for i := range n {
+	var servers []server
+	for i := range register {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		check(err)
-		m := &memory{address: l.Addr().String(), values: make(map[string][]byte)}
 		g := grpc.NewServer(client.ServerOptions()...)
-		ingesterpb.RegisterIngesterServer(g, m)
+		register[i](g)
 		served := make(chan struct{})
 		go func() { defer close(served); _ = g.Serve(l) }()
-		m.stop = func() { g.Stop(); <-served }
-		t.Cleanup(m.stop)
-		s := open(own.Address())
-		member, err := s.Join(t.Context(), config, ring.Self{ID: fmt.Sprint(i), Address: m.address})
+		s := server{address: l.Addr().String(), stop: func() { g.Stop(); <-served }}
+		t.Cleanup(s.stop)
+		store := open(own.Address())
+		member, err := store.Join(t.Context(), config, ring.Self{ID: fmt.Sprint(i), Address: s.address})
 		check(err)
-		end(member.Stop, s.Close)
-		all = append(all, m)
+		end(member.Stop, store.Close)
+		servers = append(servers, s)
 	}
 	await(t, "all ingesters are ACTIVE", func() bool {
 		set, err := watched.ReadSet()
-		if err != nil || len(set.Ask) < n {
+		if err != nil || len(set.Ask) < len(servers) {
 			return false
 		}
 		for _, i := range set.Ask {
@@ -149,14 +171,14 @@ func start(t testing.TB, n int, o writepath.ClusterOptions) ([]*memory, *writepa
 		}
 		return true
 	})
-	pool := client.NewPool(client.Options{})
+	pool := client.NewPool(po)
 	c := writepath.NewCluster(watched, pool, o)
 	t.Cleanup(func() {
 		if err := errors.Join(c.Close(), pool.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	return all, c
+	return servers, c
 }
 
 // await waits until a condition holds.

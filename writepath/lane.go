@@ -143,10 +143,16 @@ func (c *Cluster) push(address string, groups []client.Group) ([]error, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.opts.PushTimeout)
 	defer cancel()
 	outcomes, err := to.Push(ctx, groups)
-	switch status.Code(err) {
-	case codes.DeadlineExceeded, codes.Canceled: // it was not the caller who was too late, or left
-		return nil, status.Error(codes.Unavailable, err.Error())
-	default:
-		return outcomes, err
+	for i := range outcomes {
+		outcomes[i] = notByCaller(outcomes[i])
 	}
+	return outcomes, notByCaller(err)
+}
+
+// notByCaller makes Unavailable of errors that say that the caller left or had no time: that was a push, which has several callers.
+func notByCaller(err error) error {
+	if code := status.Code(err); code == codes.DeadlineExceeded || code == codes.Canceled {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	return err
 }
