@@ -26,7 +26,7 @@ func (s *Store) partial(missing []error) error {
 }
 
 // both asks the ingesters and, in parallel, the blocks of a tenant; the blocks again if the list of them turns out to be older than what ingesters still have.
-func both[I, B any](ctx context.Context, d *database, ingesters question[I], blocks func(context.Context, *tempodb.Reader) (B, error)) (*found[I, B], error) {
+func both[I, B any](ctx context.Context, d *database, ingesters question[I], blocks func(context.Context, tempodb.Database) (B, error)) (*found[I, B], error) {
 	s := d.store
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -43,7 +43,7 @@ func both[I, B any](ctx context.Context, d *database, ingesters question[I], blo
 			return
 		}
 		asOf = of.reader.AsOf() // before: the answer may be of a later list, not the other way round
-		f.blocks, blockErr = blocks(ctx, of.reader)
+		f.blocks, blockErr = blocks(ctx, s.blocksOf(of))
 	})
 	set, err := s.readSet()
 	if err != nil {
@@ -68,7 +68,7 @@ func both[I, B any](ctx context.Context, d *database, ingesters question[I], blo
 				f.missing = append(f.missing, err)
 				break
 			}
-			f.blocks, blockErr = blocks(ctx, of.reader)
+			f.blocks, blockErr = blocks(ctx, s.blocksOf(of))
 		case kept > 0:
 			s.tenants.freshen(of, kept)
 		}

@@ -39,7 +39,10 @@ func (d *database) Get(ctx context.Context, dst []byte, key tempodb.Key) ([]byte
 
 // values returns the values of keys, each as whole as can be had.
 func (d *database) values(ctx context.Context, keys []tempodb.Key) ([]readpath.Outcome, error) {
-	f, err := both(ctx, d, d.askValues(keys), func(ctx context.Context, r *tempodb.Reader) ([]readpath.Outcome, error) {
+	f, err := both(ctx, d, d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
+		if b, ok := r.(readpath.Batcher); ok {
+			return b.GetMany(ctx, keys)
+		}
 		return eachKey(keys, func(key tempodb.Key) ([]byte, error) { return r.Get(ctx, nil, key) }), nil
 	})
 	if err != nil {
@@ -139,7 +142,7 @@ func (d *database) Search(ctx context.Context, q *index.Query) ([]index.Hit, err
 		func(ctx context.Context, of asked) ([]index.Hit, client.Source, error) {
 			return of.Search(ctx, d.tenant, q)
 		},
-		func(ctx context.Context, r *tempodb.Reader) ([]index.Hit, error) { return r.Search(ctx, q) })
+		func(ctx context.Context, r tempodb.Database) ([]index.Hit, error) { return r.Search(ctx, q) })
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +168,7 @@ func (d *database) Terms(ctx context.Context, field, prefix []byte) ([]string, e
 			})
 			return values, source, err
 		},
-		func(ctx context.Context, r *tempodb.Reader) ([]string, error) { return r.Terms(ctx, field, prefix) })
+		func(ctx context.Context, r tempodb.Database) ([]string, error) { return r.Terms(ctx, field, prefix) })
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +196,10 @@ func (d *database) Summary(ctx context.Context, dst []byte, key tempodb.Key) ([]
 
 // summaries returns the summaries of keys, each as whole as can be had. Of what no ingester has no span is read.
 func (d *database) summaries(ctx context.Context, keys []tempodb.Key) ([]readpath.Outcome, error) {
-	f, err := both(ctx, d, d.askValues(keys), func(ctx context.Context, r *tempodb.Reader) ([]readpath.Outcome, error) {
+	f, err := both(ctx, d, d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
+		if b, ok := r.(readpath.Batcher); ok {
+			return b.SummaryMany(ctx, keys)
+		}
 		return eachKey(keys, func(key tempodb.Key) ([]byte, error) { return r.Summary(ctx, nil, key) }), nil
 	})
 	if err != nil {
@@ -237,10 +243,11 @@ func (d *database) readUnclear(ctx context.Context, keys []tempodb.Key, unclear 
 		return err
 	}
 	defer d.store.tenants.release(of)
+	blocks := d.store.blocksOf(of)
 	inParallel(len(unclear), keysAtOnce, func(n int) {
 		i := unclear[n]
 		var inBlocks readpath.Outcome
-		inBlocks.Value, inBlocks.Err = of.reader.Get(ctx, nil, keys[i])
+		inBlocks.Value, inBlocks.Err = blocks.Get(ctx, nil, keys[i])
 		all[i] = summarize(d.store.merge(valuesOf(f.ingesters, i), inBlocks, f.missing))
 	})
 	return ctx.Err()

@@ -14,10 +14,12 @@ type Stats struct {
 	Tenants int
 	// Summaries are those of traces that ingesters hold; of Read of them the spans had to be read.
 	Summaries, Read int64
+	// Spread are the questions to queriers that were answered, Fallbacks those that this process had to answer itself.
+	Spread, Fallbacks int64
 }
 
 type counters struct {
-	questions, asked, failed, lagging, partial, looks, summaries, read atomic.Int64
+	questions, asked, failed, lagging, partial, looks, summaries, read, spread, fallbacks atomic.Int64
 }
 
 // Stats returns what the Store has done so far.
@@ -29,5 +31,6 @@ func (s *Store) Stats() Stats {
 	return Stats{
 		Questions: c.questions.Load(), Asked: c.asked.Load(), Failed: c.failed.Load(), Lagging: c.lagging.Load(), Partial: c.partial.Load(),
 		Looks: c.looks.Load(), Tenants: tenants, Summaries: c.summaries.Load(), Read: c.read.Load(),
+		Spread: c.spread.Load(), Fallbacks: c.fallbacks.Load(),
 	}
 }

@@ -36,6 +36,8 @@ type Options struct {
 	// about which nobody has asked for Idle, 15 min if zero, is not followed.
 	Tenants int
 	Idle    time.Duration
+	// Queriers are the addresses of processes that the work on blocks is spread over; without any this process does it.
+	Queriers []string
 	// Questions is how many are answered at the same time, 64 if zero. Others wait.
 	Questions int
 	// Timeout is how long an ingester without which an answer would not be whole is waited for, 10 s if zero; Patience, beside twice what the others took, how
@@ -49,13 +51,14 @@ type Options struct {
 type Store struct {
 	options Options
 	// readSet and dial are those of the ring and of the pool.
-	readSet func() (*ring.ReadSet, error)
-	dial    func(address string) (asked, error)
-	cache   *cache.Cache // nil if the bucket's is not this Store's
-	tenants tenants
-	health  health
-	stats   counters
-	room    chan struct{} // holds a token for each question
+	readSet  func() (*ring.ReadSet, error)
+	dial     func(address string) (asked, error)
+	cache    *cache.Cache // nil if the bucket's is not this Store's
+	queriers *queriers    // nil if there are none
+	tenants  tenants
+	health   health
+	stats    counters
+	room     chan struct{} // holds a token for each question
 
 	life   context.Context // of everything that may go on when a question is answered
 	end    context.CancelFunc
@@ -91,6 +94,12 @@ func newStore(o Options, readSet func() (*ring.ReadSet, error), dial func(string
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{options: o, readSet: readSet, dial: dial, room: make(chan struct{}, o.Questions)}
+	if len(o.Queriers) > 0 {
+		var err error
+		if s.queriers, err = dialQueriers(o.Queriers); err != nil {
+			return nil, err
+		}
+	}
 	switch o.Bucket.(type) {
 	case *cache.Bucket, *local.Bucket:
 	default:
@@ -99,7 +108,7 @@ func newStore(o Options, readSet func() (*ring.ReadSet, error), dial func(string
 		}
 		var err error
 		if s.cache, err = cache.New(cache.Options{MemoryBytes: cmp.Or(o.CacheBytes, tempodb.DefaultCacheBytes), Logger: o.Logger}); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.queriers.close())
 		}
 		s.options.Bucket = s.cache.Over(o.Bucket, "")
 	}
@@ -151,8 +160,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.tenants.close()
+	err := s.queriers.close()
 	if s.cache != nil {
-		return s.cache.Close()
+		err = errors.Join(err, s.cache.Close())
 	}
-	return nil
+	return err
 }
