@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
@@ -124,6 +125,10 @@ func (c *Compactor) begin(ctx context.Context, name string) error {
 		Slots: c.slots, Logger: c.opts.Logger,
 		Owner:     func() bool { return c.opts.Owner(name) },
 		Retention: func() compact.RetainOptions { return c.opts.Retention(name) },
+		Around: func(ctx context.Context, job *compact.Job) (context.Context, func(error)) {
+			span, ctx := tracing.Span(ctx, "merge", "tenant", name, "job", job.Name, "blocks", len(job.Inputs), "bytes", job.Bytes)
+			return ctx, func(err error) { tracing.End(span, err) }
+		},
 	}
 	if !c.opts.Claims {
 		o.Owns = func(job string) bool { return c.opts.Owner(name + "/" + job) }

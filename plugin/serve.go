@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -50,15 +51,15 @@ func (*GRPCPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Clien
 // but no answer reaches anybody.
 //
 // The first line that the process prints to stdout must be the one that this function prints. Without
-// the environment of a plugin it prints an explanation and ends the process with status 1.
-func ServePlugin(ctx context.Context, services *Services, logger hclog.Logger) {
+// the environment of a plugin it prints an explanation and ends the process with status 1. extra are options of the server.
+func ServePlugin(ctx context.Context, services *Services, logger hclog.Logger, extra ...grpc.ServerOption) {
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake,
 		VersionedPlugins: map[int]goplugin.PluginSet{
 			protocolVersion: {PluginName: &GRPCPlugin{Services: services}},
 		},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(MaxReceive), grpc.ForceServerCodecV2(Codec{}))...)
+			server := grpc.NewServer(slices.Concat(options, extra, []grpc.ServerOption{grpc.MaxRecvMsgSize(MaxReceive), grpc.ForceServerCodecV2(Codec{})})...)
 			context.AfterFunc(ctx, server.Stop)
 			return server
 		},

@@ -52,6 +52,8 @@ type CompactorOptions struct {
 	ClaimTTL time.Duration
 	// Slots, if it is not nil, bounds how many merges go on at once among the Compactors that it is given to: each puts a token in.
 	Slots chan struct{}
+	// Around, if it is not nil, is told when a merge begins, and what it returns when it ends and how: so that it can be traced.
+	Around func(ctx context.Context, job *compact.Job) (context.Context, func(error))
 	// Now tells the time; time.Now if nil.
 	Now func() time.Time
 	// Logger is told of what is done and what goes wrong; nil is silence.
@@ -359,6 +361,11 @@ func (c *Compactor) do(ctx context.Context, job *compact.Job, held *claim) (made
 	}
 	c.merging.Store(job)
 	defer c.merging.Store(nil)
+	if around := c.opts.Around; around != nil {
+		var done func(error)
+		working, done = around(working, job)
+		defer func() { done(err) }()
+	}
 	made, err = c.upkeep.merge(working, job)
 	switch {
 	case errors.Is(err, errNotLive), errors.Is(context.Cause(working), errClaimLost) && err != nil && ctx.Err() == nil:

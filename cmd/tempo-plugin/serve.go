@@ -9,6 +9,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
@@ -25,6 +26,11 @@ func serve(cfg config.Config) error {
 	if err := a.Listen(); err != nil {
 		return err
 	}
+	stopTracing, err := tracing.Start("tempo-plugin", os.LookupEnv, log.Logger)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	began := time.Now()
 	s, err := openStore(ctx, cfg, log, a)
 	if err != nil {
@@ -33,7 +39,7 @@ func serve(cfg config.Config) error {
 	log.Info("store is open", "path", cfg.Storage.Path, "blocks", cfg.Storage.Blocks, "ring", cfg.Ring.Store, "version", version.Text(),
 		"took", time.Since(began).Round(time.Millisecond))
 
-	plugin.ServePlugin(ctx, s.services, log.HC)
+	plugin.ServePlugin(ctx, s.services, log.HC, tracing.RootOptions()...)
 	err = s.close()
 	log.Info("stopped")
 	return err

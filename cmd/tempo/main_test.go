@@ -81,6 +81,11 @@ func start(t *testing.T, data, id, join, started string, args ...string) *runnin
 	r := &running{Cmd: exec.CommandContext(ctx, filepath.Join(bin, args[0]), args[1:]...), ended: make(chan struct{})}
 	r.Dir = t.TempDir()
 	r.Env = []string{"DATA=" + data, "ID=" + id, "JOIN=" + join}
+	for _, name := range []string{"JAEGER_ENDPOINT", "JAEGER_REPORTER_FLUSH_INTERVAL"} {
+		if v := os.Getenv(name); v != "" {
+			r.Env = append(r.Env, name+"="+v)
+		}
+	}
 	if id == "ingester-1" && join != "" { // it is whom the others join
 		r.Env = append(r.Env, "GOSSIP="+join)
 	}

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,6 +143,69 @@ func TestPluginsInFrontOfACluster(t *testing.T) {
 	readBack(late, "after a flush")
 	ingesters[1].stop(t)
 	readBack(late, "while an ingester is away")
+}
+
+// spans receives what processes trace, and keeps it as it came: names are text in it.
+type spans struct {
+	mu   sync.Mutex
+	sent bytes.Buffer
+}
+
+func (s *spans) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent.Write(body)
+}
+
+func (s *spans) has(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Contains(s.sent.Bytes(), []byte(text))
+}
+
+// A query is traced from the plugin to the ingesters, and so is an upload; a write is not.
+func TestQueriesAreTracedAndWritesAreNot(t *testing.T) {
+	traced := new(spans)
+	collector := httptest.NewServer(traced)
+	defer collector.Close()
+	t.Setenv("JAEGER_ENDPOINT", collector.URL)
+	t.Setenv("JAEGER_REPORTER_FLUSH_INTERVAL", "50ms")
+	data := t.TempDir()
+	yaml := strings.Replace(clusterYAML, "settle:", "replication: 1, settle:", 1)
+	r := start(t, data, "one", "", "started", "tempo", "--target=all", "--config.file", write(t, yaml))
+	await(t, r.admin+"metrics", `tempo_ring_instances{ring="ingesters",state="ACTIVE"} 1`)
+	p := plug(t, strings.Replace(pluginYAML, "settle:", "replication: 1, settle:", 1), data, r.gossip)
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	if err := p.SpanWriter().WriteSpan(ctx, spanOf(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.SpanReader().GetTrace(ctx, model.NewTraceID(7, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := httpPost(r.admin + "flush"); err != nil {
+		t.Fatal(err)
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for _, want := range []string{"SpanReaderPlugin/GetTrace", "values", "Ingester/Values", "upload", "tempo-plugin", "tempo-all"} {
+		for !traced.has(want) {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				t.Fatalf("%s is not traced", want)
+			}
+		}
+	}
+	for _, never := range []string{"WriteSpan", "/Push"} {
+		if traced.has(never) {
+			t.Errorf("%s is traced", never)
+		}
+	}
 }
 
 // With storage.blocks alone the plugin is all of it.

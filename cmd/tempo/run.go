@@ -8,6 +8,7 @@ import (
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/internal/node"
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/internal/version"
 )
 
@@ -37,6 +38,11 @@ func run(target string, cfg config.Config) (err error) {
 	}
 	log := daemon.NewLog(cfg.Logging.Level, os.Stderr)
 	ctx := daemon.UntilStopped(log)
+	stopTracing, err := tracing.Start("tempo-"+target, os.LookupEnv, log.Logger)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	admin := daemon.NewAdmin("tempo --target="+target, target, cfg, log)
 	if err := admin.Listen(); err != nil {
 		return err

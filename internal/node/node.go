@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -75,11 +74,6 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context, serves bool) (err error) {
-	stop, err := tracing.Start(n.program, os.LookupEnv, n.log.Logger)
-	if err != nil {
-		return err
-	}
-	n.closeLast(func() error { stop(); return nil })
 	if serves { // first: a port that is taken is told before anything is touched
 		if n.listener, err = net.Listen("tcp", n.cfg.Server.GRPCListenAddress); err != nil {
 			return fmt.Errorf("gRPC server: %w; set server.grpc_listen_address to a free address", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/instrument"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
@@ -48,7 +49,7 @@ func (n *Node) openStore(ctx context.Context) error {
 	})
 	n.admin.Metrics.MustRegister(counted.Collector())
 	if dir, ok := raw.(*local.Bucket); ok {
-		n.bucket = counted
+		n.bucket = tracing.Bucket(counted)
 		if _, err := dir.RemoveStale(ctx, abandoned); err != nil {
 			return fmt.Errorf("storage.blocks: %s: %w", at, err)
 		}
@@ -66,8 +67,8 @@ func (n *Node) openStore(ctx context.Context) error {
 		hedges("tempo_backend_hedges_won_total", "Reads of which the second answer came first.", func(s instrument.HedgeStats) int64 { return s.Won }),
 		hedges("tempo_backend_hedges_denied_total", "Reads that were late, when too many had been asked for twice.", func(s instrument.HedgeStats) int64 { return s.Denied }),
 	)
-	n.bucket = instrument.Retry(hedged, instrument.RetryOptions{
+	n.bucket = tracing.Bucket(instrument.Retry(hedged, instrument.RetryOptions{
 		OnRetry: func(instrument.Op, string, error, time.Duration) { retries.Inc() },
-	})
+	}))
 	return nil
 }

@@ -24,8 +24,6 @@ import (
 	"github.com/uber/jaeger-client-go"
 	jaegerconfig "github.com/uber/jaeger-client-go/config"
 	"google.golang.org/grpc"
-
-	"github.com/jaeger-tempo/tempo/config"
 )
 
 // switches are the variables of which one turns tracing on: where spans are sent to.
@@ -33,7 +31,7 @@ var switches = []string{"JAEGER_AGENT_HOST", "JAEGER_ENDPOINT"}
 
 // Start begins to trace as a service, JAEGER_SERVICE_NAME if that is set, if JAEGER_AGENT_HOST or JAEGER_ENDPOINT is set. Everything is traced unless
 // JAEGER_SAMPLER_TYPE and JAEGER_SAMPLER_PARAM say otherwise. stop sends what is left.
-func Start(service string, env config.LookupEnv, logger *slog.Logger) (stop func(), err error) {
+func Start(service string, env func(name string) (string, bool), logger *slog.Logger) (stop func(), err error) {
 	on := false
 	for _, name := range switches {
 		v, _ := env(name)
@@ -100,6 +98,27 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(otgrpc.OpenTracingServerInterceptor(t, belonging)),
 		grpc.ChainStreamInterceptor(otgrpc.OpenTracingStreamServerInterceptor(t, belonging)),
 	}
+}
+
+// RootOptions trace all calls at a server that are questions, also those that belong to nothing: of Jaeger.
+func RootOptions() []grpc.ServerOption {
+	t := opentracing.GlobalTracer()
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(otgrpc.OpenTracingServerInterceptor(t, questions)),
+		grpc.ChainStreamInterceptor(otgrpc.OpenTracingStreamServerInterceptor(t, questions)),
+	}
+}
+
+var questions = otgrpc.IncludingSpans(func(_ opentracing.SpanContext, method string, _, _ any) bool { return isQuestion(method) })
+
+// isQuestion reports whether a call is no write of spans, and nothing that is asked all the time.
+func isQuestion(method string) bool {
+	for _, part := range []string{"Write", "Export", "/Push", "grpc.health.", "/Capabilities"} {
+		if strings.Contains(method, part) {
+			return false
+		}
+	}
+	return true
 }
 
 // belonging are the calls that are traced: none that has no parent, and never a push.

@@ -3,6 +3,7 @@ package tracing
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -16,6 +17,9 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/backendtest"
 )
 
 func TestWithoutAnAddressNothingIsTraced(t *testing.T) {
@@ -94,5 +98,63 @@ func TestCallsAreTracedWithTheirParent(t *testing.T) {
 	slices.Sort(names)
 	if got := strings.Join(names, " "); got != "/grpc.health.v1.Health/Check /grpc.health.v1.Health/Check search" {
 		t.Errorf("traced: %s", got)
+	}
+}
+
+func TestOfAServersCallsQuestionsAreTraced(t *testing.T) {
+	for method, want := range map[string]bool{
+		"/jaeger.storage.v1.SpanReaderPlugin/GetTrace": true, "/jaeger.storage.v1.DependenciesReaderPlugin/GetDependencies": true,
+		"/jaeger.storage.v1.SpanWriterPlugin/WriteSpan": false, "/jaeger.storage.v1.StreamingSpanWriterPlugin/WriteSpanStream": false,
+		"/jaeger.storage.v1.PluginCapabilities/Capabilities": false, "/grpc.health.v1.Health/Check": false, "/x.Ingester/Push": false,
+		"/opentelemetry.proto.collector.trace.v1.TraceService/Export": false,
+	} {
+		if isQuestion(method) != want {
+			t.Errorf("%s: %v", method, !want)
+		}
+	}
+}
+
+func TestRequestsToAStoreAreTracedBelowAQuestion(t *testing.T) {
+	tracer := mocktracer.New()
+	opentracing.SetGlobalTracer(tracer)
+	defer opentracing.SetGlobalTracer(opentracing.NoopTracer{})
+	memory := backendtest.NewMemory()
+	w, err := memory.Create(t.Context(), "a/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	b := Bucket(memory)
+	ask := func(ctx context.Context) {
+		p := make([]byte, 10)
+		if n, err := b.ReadAt(ctx, "a/x", p, 1); n != 4 || !errors.Is(err, io.EOF) {
+			t.Errorf("read %d, %v", n, err)
+		}
+		if n, err := b.Size(ctx, "a/x"); n != 5 || err != nil {
+			t.Errorf("size %d, %v", n, err)
+		}
+		if err := b.List(ctx, "", func(string) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.(backend.Claimer).CreateIfAbsent(ctx, "a/y", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	ask(t.Context())
+	if spans := tracer.FinishedSpans(); len(spans) != 0 {
+		t.Errorf("without a question: %v", spans)
+	}
+	span, ctx := Span(t.Context(), "search")
+	ask(ctx)
+	End(span, nil)
+	spans := tracer.FinishedSpans()
+	if len(spans) != 4 || spans[0].OperationName != "object store: read" || spans[0].Tag("bytes") != 4 || spans[0].Tag("offset") != int64(1) ||
+		spans[0].Tag("object") != "a/x" || spans[0].Tag("error") != nil {
+		t.Errorf("%v", spans)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/tempodb"
 )
 
@@ -25,9 +26,11 @@ func (s *Store) partial(missing []error) error {
 	return &tempodb.PartialError{Parts: missing}
 }
 
-// both asks the ingesters and, in parallel, the blocks of a tenant; the blocks again if the list of them turns out to be older than what ingesters still have.
-func both[I, B any](ctx context.Context, d *database, ingesters question[I], blocks func(context.Context, tempodb.Database) (B, error)) (*found[I, B], error) {
+// both asks the ingesters and, in parallel, the blocks of a tenant, which is traced by the name of what they are asked for; the blocks again if the list of them turns out to be older than what ingesters still have.
+func both[I, B any](ctx context.Context, d *database, what string, ingesters question[I], blocks func(context.Context, tempodb.Database) (B, error)) (_ *found[I, B], err error) {
 	s := d.store
+	span, ctx := tracing.Span(ctx, what, "tenant", d.tenant)
+	defer func() { tracing.End(span, err) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f := new(found[I, B])
@@ -57,10 +60,12 @@ func both[I, B any](ctx context.Context, d *database, ingesters question[I], blo
 	<-asked
 	if of != nil {
 		defer s.tenants.release(of)
+		defer func() { tracing.Tag(span, "blocks", len(of.reader.List().Live), "missing", len(f.missing)) }()
 	}
 	if err != nil {
 		return nil, err
 	}
+	tracing.Tag(span, "ingesters", len(f.ingesters))
 	if of != nil {
 		switch kept, t := listNeeded(f.ingesters, asOf); {
 		case !t.IsZero():

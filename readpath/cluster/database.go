@@ -39,7 +39,7 @@ func (d *database) Get(ctx context.Context, dst []byte, key tempodb.Key) ([]byte
 
 // values returns the values of keys, each as whole as can be had.
 func (d *database) values(ctx context.Context, keys []tempodb.Key) ([]readpath.Outcome, error) {
-	f, err := both(ctx, d, d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
+	f, err := both(ctx, d, "values", d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
 		if b, ok := r.(readpath.Batcher); ok {
 			return b.GetMany(ctx, keys)
 		}
@@ -138,7 +138,7 @@ func (d *database) Search(ctx context.Context, q *index.Query) ([]index.Hit, err
 		return nil, err
 	}
 	defer leave()
-	f, err := both(ctx, d,
+	f, err := both(ctx, d, "search",
 		func(ctx context.Context, of asked) ([]index.Hit, client.Source, error) {
 			return of.Search(ctx, d.tenant, q)
 		},
@@ -160,7 +160,7 @@ func (d *database) Terms(ctx context.Context, field, prefix []byte) ([]string, e
 		return nil, err
 	}
 	defer leave()
-	f, err := both(ctx, d,
+	f, err := both(ctx, d, "terms",
 		func(ctx context.Context, of asked) (values []string, source client.Source, err error) {
 			source, err = of.Terms(ctx, d.tenant, field, prefix, func(value []byte) error {
 				values = append(values, string(value))
@@ -196,7 +196,7 @@ func (d *database) Summary(ctx context.Context, dst []byte, key tempodb.Key) ([]
 
 // summaries returns the summaries of keys, each as whole as can be had. Of what no ingester has no span is read.
 func (d *database) summaries(ctx context.Context, keys []tempodb.Key) ([]readpath.Outcome, error) {
-	f, err := both(ctx, d, d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
+	f, err := both(ctx, d, "summaries", d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
 		if b, ok := r.(readpath.Batcher); ok {
 			return b.SummaryMany(ctx, keys)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
@@ -262,7 +263,9 @@ const (
 	confirmAfter = time.Minute
 )
 
-func (i *Ingester) tryCopy(ctx context.Context, b *upload) error {
+func (i *Ingester) tryCopy(ctx context.Context, b *upload) (err error) {
+	span, ctx := tracing.Span(ctx, "upload", "tenant", b.name.tenant, "block", string(b.name.id), "bytes", b.bytes)
+	defer func() { tracing.End(span, err) }()
 	there, err := block.Replicated(ctx, i.o.Blocks, i.local, b.name.tenant, b.name.id)
 	if err != nil {
 		return err
