@@ -86,12 +86,12 @@ func readLost(dir string, whole time.Duration) (until time.Time, reason string, 
 	since, reason, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
 	at, err := time.Parse(time.RFC3339Nano, since)
 	if now := time.Now(); err != nil || at.After(now) { // the clock was set back
-		return now.Add(whole), reason, writeLost(dir, reason)
+		return now.Add(whole), reason, writeLost(dir, now, reason)
 	}
 	return at.Add(whole), reason, nil
 }
 
-// writeLost notes that something was lost now, and why.
-func writeLost(dir string, reason string) error {
-	return writeDurably(filepath.Join(dir, lostFile), time.Now().UTC().Format(time.RFC3339Nano)+" "+reason+"\n")
+// writeLost notes when something was lost, and why.
+func writeLost(dir string, at time.Time, reason string) error {
+	return writeDurably(filepath.Join(dir, lostFile), at.UTC().Format(time.RFC3339Nano)+" "+reason+"\n")
 }

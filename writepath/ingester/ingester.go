@@ -250,10 +250,11 @@ func (l *losses) note(reason string) error {
 }
 
 func (l *losses) noteLocked(reason string) error {
-	l.until, l.reason = time.Now().Add(l.whole), reason
+	now := time.Now()
+	l.until, l.reason = now.Add(l.whole), reason
 	l.log.Warn("this ingester may lack something that it acknowledged: its answers don't count until its replicas have surely copied it to the object store",
 		"reason", reason, "until", l.until)
-	return writeLost(l.dir, reason)
+	return writeLost(l.dir, now, reason)
 }
 
 // look notes what was lost of a database since it was asked last. It is called after a question to it was answered.

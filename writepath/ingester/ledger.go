@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -29,27 +30,40 @@ type ledger struct {
 }
 
 func openLedger(path string) (*ledger, error) {
-	l := &ledger{path: path, has: make(map[blockName]bool)}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
+		return &ledger{path: path, has: make(map[blockName]bool)}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	r := bufio.NewReader(f)
+	return &ledger{path: path, has: parseLedger(f)}, nil
+}
+
+// parseLedger returns what can be read; what can't is looked for in the object store.
+func parseLedger(from io.Reader) map[blockName]bool {
+	has := make(map[blockName]bool)
+	r := bufio.NewReader(from)
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			break // at its end, or cut short; what can't be read of it is looked for in the object store
+			return has // at its end, or cut short
 		}
 		tenant, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if id, err := block.ParseID(name); err == nil {
-			l.has[blockName{tenant, id}] = true
+			has[blockName{tenant, id}] = true
 		}
 	}
-	return l, nil
+}
+
+// text is what parseLedger reads.
+func (l *ledger) text() string {
+	var text strings.Builder
+	for b := range l.has {
+		fmt.Fprintf(&text, "%s %s\n", b.tenant, b.id)
+	}
+	return text.String()
 }
 
 // contains reports whether a block was copied.
@@ -107,11 +121,7 @@ func (l *ledger) rewrite() error {
 		_ = l.file.Close()
 		l.file = nil
 	}
-	var text strings.Builder
-	for b := range l.has {
-		fmt.Fprintf(&text, "%s %s\n", b.tenant, b.id)
-	}
-	if err := writeDurably(l.path, text.String()); err != nil {
+	if err := writeDurably(l.path, l.text()); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_WRONLY, 0o600)
