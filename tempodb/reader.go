@@ -51,9 +51,12 @@ type Reader struct {
 	cache  *cache.Cache // nil if it has none of its own
 	poller *blocklist.Poller
 
-	follow  sync.Mutex      // held to make the view that of a list
-	shown   *blocklist.List // that the view is of
-	looking chan struct{}   // holds a token while CatchUp looks
+	follow sync.Mutex      // held to make the view that of a list
+	shown  *blocklist.List // that the view is of
+
+	looking sync.Mutex // of look
+	look    *look      // nil if there is none
+	life    context.Context
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -77,7 +80,7 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
 	}
-	r := &Reader{asked: queries{codec: o.Codec, shelf: o.Shelf}, bucket: o.Bucket, poller: poller, looking: make(chan struct{}, 1)}
+	r := &Reader{asked: queries{codec: o.Codec, shelf: o.Shelf}, bucket: o.Bucket, poller: poller}
 	if o.needsCache() {
 		if r.cache, err = cache.New(cache.Options{MemoryBytes: o.CacheBytes, Logger: o.Logger}); err != nil {
 			return nil, fmt.Errorf("open database %s for reading: %w", o.Name, err)
@@ -88,11 +91,11 @@ func OpenReader(ctx context.Context, o ReaderOptions) (*Reader, error) {
 	if err := r.Poll(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s for reading: %w", o.Name, err), r.closeCache())
 	}
-	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	r.life, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if o.PollEvery < 0 {
 		return r, nil
 	}
-	r.done.Go(func() { poller.Run(ctx, func(*blocklist.List, blocklist.Diff) { r.show() }) })
+	r.done.Go(func() { poller.Run(r.life, func(*blocklist.List, blocklist.Diff) { r.show() }) })
 	return r, nil
 }
 
@@ -131,22 +134,53 @@ func (r *Reader) AsOf() time.Time {
 	return asOf
 }
 
-// CatchUp makes AsOf no earlier than t, and lists the blocks if it must. Callers at the same time share a listing where it is good for them.
+// CatchUp makes AsOf no earlier than t, and lists the blocks if it must. Callers at the same time share a listing where it is good for them, and its error.
 func (r *Reader) CatchUp(ctx context.Context, t time.Time) error {
-	select {
-	case r.looking <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		r.looking.Lock()
+		if r.asked.closed.Load() {
+			r.looking.Unlock()
+			return ErrClosed
+		}
+		l := r.look
+		if l == nil {
+			if asOf := r.poller.AsOf(); !asOf.IsZero() && !asOf.Before(t) {
+				r.looking.Unlock()
+				r.show()
+				return nil
+			}
+			l = &look{began: time.Now(), done: make(chan struct{})}
+			r.look = l
+			// For all who wait for it, whatever becomes of the first.
+			r.done.Go(func() { r.lookNow(l) })
+		}
+		r.looking.Unlock()
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if l.err != nil && !l.began.Before(t) {
+			return l.err
+		}
 	}
-	defer func() { <-r.looking }()
-	if asOf := r.poller.AsOf(); !asOf.IsZero() && !asOf.Before(t) {
-		return nil
-	}
-	_, _, err := r.poller.Look(ctx)
-	if err == nil {
+}
+
+// look is a CatchUp under way.
+type look struct {
+	began time.Time
+	done  chan struct{} // closed when err is there
+	err   error
+}
+
+func (r *Reader) lookNow(l *look) {
+	if _, _, l.err = r.poller.Look(r.life); l.err == nil {
 		r.show()
 	}
-	return err
+	r.looking.Lock()
+	r.look = nil
+	r.looking.Unlock()
+	close(l.done)
 }
 
 // show makes the view that of the newest list. Blocks that stay keep what is open of them.
@@ -223,7 +257,9 @@ func (r *Reader) EachSummary(ctx context.Context, starts index.Range, fn func(ke
 
 // Close ends the polls and gives the memory of the Reader's cache back. Queries that are under way may end with an error.
 func (r *Reader) Close() {
+	r.looking.Lock() // no look begins after this
 	r.asked.closed.Store(true)
+	r.looking.Unlock()
 	r.stop()
 	r.done.Wait()
 	_ = r.closeCache() // of a cache in memory nothing is lost

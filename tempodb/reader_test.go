@@ -1,13 +1,16 @@
 package tempodb
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 )
 
@@ -143,7 +146,11 @@ func TestAReaderTellsOfABlockWhoseMetaIsDamaged(t *testing.T) {
 
 func TestAReaderThatHasCaughtUpSeesEveryBlockOfThatTime(t *testing.T) {
 	db := open(t, t.TempDir())
-	r := openReader(t, db)
+	r, err := OpenReader(t.Context(), ReaderOptions{Bucket: db.opts.Bucket, Name: db.opts.Name, Codec: noteCodec{}, PollEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
 	first := r.AsOf()
 	twoBlocks(t, db)
 	if err := r.CatchUp(t.Context(), first); err != nil || len(r.Blocks()) != 0 || r.AsOf() != first {
@@ -159,6 +166,56 @@ func TestAReaderThatHasCaughtUpSeesEveryBlockOfThatTime(t *testing.T) {
 		})
 	}
 	callers.Wait()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hung is a bucket that does not answer.
+type hung struct {
+	backend.Bucket
+	hangs atomic.Bool
+	lists atomic.Int64
+}
+
+func (b *hung) List(ctx context.Context, dir string, fn func(string) error) error {
+	b.lists.Add(1)
+	if b.hangs.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return b.Bucket.List(ctx, dir, fn)
+}
+
+func TestThoseWhoWaitForAListingShareItAndNobodyWaitsLongerThanItsContext(t *testing.T) {
+	db := open(t, t.TempDir())
+	twoBlocks(t, db)
+	b := &hung{Bucket: db.opts.Bucket}
+	r, err := OpenReader(t.Context(), ReaderOptions{Bucket: b, Name: db.opts.Name, Codec: noteCodec{}, PollEvery: -1, CacheBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.hangs.Store(true)
+	before := b.lists.Load()
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		if err := r.CatchUp(ctx, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		cancel()
+	}
+	if n := b.lists.Load() - before; n != 1 {
+		t.Errorf("%d listings for three who gave up", n)
+	}
+	waiting := make(chan error)
+	go func() { waiting <- r.CatchUp(t.Context(), time.Now().Add(-time.Second)) }()
+	r.Close()
+	if err := <-waiting; err == nil {
+		t.Error("caught up in a reader that is closed")
+	}
+	if err := r.CatchUp(t.Context(), time.Now()); !errors.Is(err, ErrClosed) {
+		t.Errorf("after it was closed: %v", err)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -93,6 +93,8 @@ func both[I, B any](ctx context.Context, d *database, what string, ingesters que
 // catchUp lists the blocks as they are at t or later.
 func (f *following) catchUp(ctx context.Context, s *Store, t time.Time) error {
 	s.stats.looks.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
 	if err := f.reader.CatchUp(ctx, t); err != nil {
 		return fmt.Errorf("blocks of tenant %s, which ingesters may have dropped since they were listed last: %w", f.tenant, err)
 	}
