@@ -9,6 +9,8 @@ GO ?= go
 BIN := bin
 JAEGER := $(BIN)/jaeger-v1.57
 TOOLS := $(CURDIR)/$(BIN)/tools
+# What a cluster needs beside the programs of this repository.
+CLUSTER := $(JAEGER)/collector $(JAEGER)/query $(BIN)/objectstores/fake-gcs-server
 # The tests with real programs of others, each in a module of its own.
 E2E_MODULES := $(patsubst %/go.mod,%,$(wildcard e2e/*/go.mod))
 
@@ -22,6 +24,11 @@ run: build $(JAEGER)/tracegen $(if $(JAEGER_BIN),,$(JAEGER)/all-in-one) ## Jaege
 	@exec $(BIN)/run-jaeger -jaeger="$(or $(JAEGER_BIN),$(JAEGER)/all-in-one)" -tracegen=$(JAEGER)/tracegen \
 		-plugin=$(BIN)/tempo-plugin -log=$(BIN)/jaeger.log -config="$(or $(CONFIG),jaeger-config/v1.57/tempo-plugin.yaml)" \
 		$(if $(filter free,$(PORTS)),-free-ports) $(if $(RUN_FOR),-for="$(RUN_FOR)")
+
+.PHONY: cluster
+cluster: build $(CLUSTER) $(JAEGER)/tracegen ## Jaeger's collector and query service on three ingesters, two compactors and an object store, on http://localhost:16686 (DIR=, PORTS=free, RUN_FOR=20s)
+	@$(GO) build -C e2e/cluster -o ../../$(BIN)/run-cluster ./run-cluster
+	@exec $(BIN)/run-cluster -dir="$(or $(DIR),tempo-cluster)" $(if $(filter free,$(PORTS)),-free-ports) $(if $(RUN_FOR),-for="$(RUN_FOR)")
 
 .PHONY: build
 build: need-go ## every program of this repository, into bin/
@@ -52,21 +59,32 @@ fuzz: need-go ## every fuzz target, a minute each (FUZZTIME=60s, PKG=./trace/...
 	@FUZZTIME="$(FUZZTIME)" PKG="$(PKG)" GO="$(GO)" scripts/fuzz
 
 .PHONY: e2e
-e2e: need-cc build $(JAEGER)/all-in-one $(JAEGER)/tracegen ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
+e2e: need-cc build $(JAEGER)/all-in-one $(JAEGER)/tracegen $(CLUSTER) ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
 	@for m in $(E2E_MODULES); do \
 		echo "==> end-to-end tests of $$m"; \
 		(cd $$m && $(GO) test -count=1 -timeout 20m $(E2E) ./...); \
 	done
 
 .PHONY: chaos
-chaos: build ## kill -9 the plugin under load 500 times, then object stores and databases on them; look for all that was acknowledged (ROUNDS=, SEED=, FAULT_TIME=10m)
+chaos: chaos-plugin chaos-database chaos-cluster ## everything breaks, for long, and nothing acknowledged is lost: the plugin, databases on object stores, a cluster (ROUNDS=, SEED=, FAULT_TIME=10m)
+.PHONY: chaos-plugin chaos-database chaos-cluster
+chaos-plugin: build
 	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
+chaos-database:
 	@cd e2e/objectstores && FAULT_TIME=$(or $(FAULT_TIME),10m) \
 		$(GO) test -count=1 -timeout 0 -v -run 'OnABesetStore' . -args -seed $(or $(SEED),$$RANDOM)
 
+chaos-cluster: build $(CLUSTER) skewed
+	@cd e2e/jaeger-v1.57 && FAULT_TIME=$(or $(FAULT_TIME),10m) KILL_SEED=$(SEED) \
+		$(GO) test -count=1 -timeout 0 -v -run '^TestChaos$$' .
+
 .PHONY: soak
-soak: need-go ## random histories of the database against a model, crashes and kills, for an hour (SOAK=1h, SEED=)
+soak: soak-database soak-cluster ## random histories of the database against a model, crashes and kills; then a cluster under load: an hour each (SOAK=1h, SEED=)
+.PHONY: soak-database soak-cluster
+soak-cluster: build $(CLUSTER)
+	@cd e2e/jaeger-v1.57 && CLUSTER_SOAK=$(or $(SOAK),1h) $(GO) test -count=1 -timeout 0 -v -run '^TestClusterSoak$$' .
+soak-database: need-go
 	@SOAK=$(or $(SOAK),1h) SOAK_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./tempodb
 
 .PHONY: bench
@@ -89,6 +107,17 @@ $(JAEGER)/all-in-one $(JAEGER)/collector $(JAEGER)/query $(JAEGER)/tracegen: $(J
 
 $(JAEGER)/hotrod: | need-go
 	@scripts/gobuild "Jaeger v1.57 hotrod" -C e2e/jaeger-v1.57 -o ../../$@ github.com/jaegertracing/jaeger/examples/hotrod
+
+$(BIN)/objectstores/fake-gcs-server: e2e/objectstores/servers/go.mod | need-go
+	@scripts/gobuild "servers of the GCS and S3 protocols (about two minutes the first time)" \
+		-C e2e/objectstores/servers -trimpath -o ../../../$(BIN)/objectstores/ tool
+	@touch $@
+
+# Tempo with a clock that can be set wrong.
+.PHONY: skewed
+skewed: need-go
+	@echo "==> building tempo with another clock, and all that it imports (about 3 CPU minutes the first time)"
+	@$(GO) run -C e2e/cluster ./skewed-clock -C ../.. -o $(BIN)/skewed/tempo ./cmd/tempo
 
 $(BIN)/tools/staticcheck: tools/go.mod | need-go
 	@scripts/gobuild "staticcheck" -C tools -o ../$@ honnef.co/go/tools/cmd/staticcheck

@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -40,10 +43,10 @@ func TestChaos(t *testing.T) {
 		w.fault("rolling restart", fifth, w.rollingRestart)
 		w.fault("3 ingesters become 5 and 3 again", fifth, w.scale)
 		w.fault("all ingesters killed at once", fifth, w.killAll)
-		w.fault("object store away", full/2, w.storeAway)
 		w.fault("object store slow", fifth, w.storeSlow)
 		w.fault("object store erring", fifth, w.storeErring)
-		w.fault("compactors killed while they merge", fifth, w.killCompactors)
+		w.fault("object store away", full/2, w.storeAway)
+		w.fault("compactors killed while they merge", max(fifth, 6*time.Second), w.killCompactors)
 		w.fault("compactors on the same job", fifth, w.sameJob)
 		w.fault("disk full on one ingester", fifth, w.fillDisk)
 		w.all()
@@ -74,6 +77,11 @@ func newWorld(t *testing.T, table *figures, seed uint64, o cluster.Options) *wor
 	w := &world{Cluster: startCluster(t, o), t: t, random: rand.New(rand.NewPCG(seed, 0)), table: table}
 	for i := range 2 {
 		w.doors = append(w.doors, doorTo(t, w.Cluster, nil, fmt.Sprint("plugin-", i+1), i, nil))
+	}
+	// A ring that is new takes its time until it is written to.
+	warm := newChecker("warm", 2, 0, 1, w.doors...)
+	for _, p := range warm.writers {
+		eventually(t, time.Minute, func() error { return p.door.at.Load().writer.WriteSpan(context.Background(), warm.span(p.w, 0)) })
 	}
 	t.Cleanup(func() {
 		for _, d := range w.doors {
@@ -290,18 +298,55 @@ func (w *world) killCompactors(d time.Duration) int {
 	return kills
 }
 
-// sameJob takes the compactors' claims away as soon as they are there, so that both do what one has begun.
+// sameJob takes the compactors' claims away as soon as they are there, and makes merges last, so that both do what one has begun. It returns how many
+// jobs were done twice, of which there is one at least.
 func (w *world) sameJob(d time.Duration) int {
-	n := 0
-	until(d, func() {
+	w.Compacted.Ask(func(r *http.Request) string {
+		if r.Method != http.MethodGet {
+			return "slow"
+		}
+		return ""
+	})
+	defer w.Compacted.Ask(nil)
+	step := func() {
 		claims, err := w.Objects("/claims/")
 		w.must(err)
 		for _, name := range claims {
 			w.must(w.Delete(name))
-			n++
 		}
 		w.after(20 * time.Millisecond)
-	})
+	}
+	before := w.doneTwice()
+	until(d, step)
+	for end := time.Now().Add(time.Minute); w.doneTwice() == before && time.Now().Before(end); {
+		step()
+	}
+	n := w.doneTwice() - before
+	if n == 0 {
+		w.t.Error("no job was done twice: nothing was tested")
+	}
+	return n
+}
+
+// doneTwice is how many merges of the same blocks the compactors' logs tell more than once.
+func (w *world) doneTwice() (n int) {
+	times := make(map[string]int)
+	for _, c := range w.Compactors {
+		text, err := os.ReadFile(c.Log)
+		w.must(err)
+		for line := range strings.Lines(string(text)) {
+			var entry struct {
+				Inputs []string
+			}
+			if strings.Contains(line, `"blocks compacted"`) && json.Unmarshal([]byte(line), &entry) == nil {
+				slices.Sort(entry.Inputs)
+				inputs := strings.Join(entry.Inputs, " ")
+				if times[inputs]++; times[inputs] == 2 {
+					n++
+				}
+			}
+		}
+	}
 	return n
 }
 
@@ -366,7 +411,7 @@ func partition(t *testing.T, table *figures, seed uint64, d time.Duration) {
 	for zone := range 3 {
 		doors = append(doors, doorTo(t, c, n, fmt.Sprint("plugin-", zone+1), zone, nil))
 	}
-	check := newChecker("parted", 6, 6, 300, doors...)
+	check, warm := newChecker("parted", 6, 6, 300, doors...), newChecker("warm", 3, 0, 1, doors...)
 	began := time.Now()
 	stop := check.load()
 	w := &world{t: t}
@@ -386,7 +431,11 @@ func partition(t *testing.T, table *figures, seed uint64, d time.Duration) {
 				w.must(n.Heal(alone, other))
 			}
 		}
-		w.after(6 * time.Second) // until the ring agrees
+		// Until the ring agrees again: gossip looks for those that were lost every 5 s.
+		for _, p := range warm.writers {
+			eventually(t, time.Minute, func() error { return p.door.at.Load().writer.WriteSpan(context.Background(), warm.span(p.w, int64(alone))) })
+		}
+		w.after(12 * time.Second)
 		doors[alone].isolated.Store(false)
 	}
 	stop()

@@ -172,27 +172,21 @@ func (c *checker) write(ctx context.Context, p *pen) {
 	for {
 		n := p.acked.Load()
 		span := c.span(p.w, n)
-		var failing time.Time
+		failing := c.attempt(p.door)
 		for failed := false; ; failed = true {
 			began := time.Now()
 			call, cancel := context.WithTimeout(context.Background(), timeout)
 			err := p.door.at.Load().writer.WriteSpan(call, span)
 			cancel()
 			if err == nil {
-				c.found.slowestWrite.add(time.Since(began))
-				if failed {
-					c.failed(&c.found.writeFailed, p.door, failing)
-				}
+				failing.done(began, &c.found.slowestWrite, failed, &c.found.writeFailed)
 				break
 			}
 			c.note("write: " + err.Error())
 			c.found.retries.Add(1)
-			if !failed {
-				failing = began
-			}
 			select {
 			case <-ctx.Done():
-				c.failed(&c.found.writeFailed, p.door, failing)
+				failing.done(began, nil, true, &c.found.writeFailed)
 				return // it may be there or not
 			case <-time.After(50 * time.Millisecond):
 			}
@@ -210,11 +204,27 @@ func (c *checker) write(ctx context.Context, p *pen) {
 	}
 }
 
-func (c *checker) failed(l *longest, d *door, since time.Time) {
-	if d.isolated.Load() {
-		l = &c.found.alone
+// attempt is a write or a question that is tried until it succeeds.
+type attempt struct {
+	c     *checker
+	door  *door
+	since time.Time
+	alone bool
+}
+
+func (c *checker) attempt(d *door) attempt { return attempt{c, d, time.Now(), d.isolated.Load()} }
+
+// done notes how long it took from the first try, if that failed, and from the last.
+func (a attempt) done(last time.Time, slowest *longest, failed bool, total *longest) {
+	if a.alone || a.door.isolated.Load() {
+		slowest, total = nil, &a.c.found.alone
 	}
-	l.add(time.Since(since))
+	if slowest != nil {
+		slowest.add(time.Since(last))
+	}
+	if failed {
+		total.add(time.Since(a.since))
+	}
 }
 
 func (c *checker) note(text string) { c.found.lastErr.Store(&text) }
@@ -246,7 +256,7 @@ func (c *checker) read(ctx context.Context, random *rand.Rand, d *door) {
 
 // ask asks for a span that is acknowledged, by ID or by search, until there is an answer. It returns an error if ctx ends first.
 func (c *checker) ask(ctx context.Context, d *door, w int, n int64, search bool) error {
-	var failing time.Time
+	failing := c.attempt(d)
 	for failed := false; ; failed = true {
 		began := time.Now()
 		var err error
@@ -257,20 +267,14 @@ func (c *checker) ask(ctx context.Context, d *door, w int, n int64, search bool)
 		}
 		if err == nil {
 			c.found.answers.Add(1)
-			c.found.slowestRead.add(time.Since(began))
-			if failed {
-				c.failed(&c.found.readFailed, d, failing)
-			}
+			failing.done(began, &c.found.slowestRead, failed, &c.found.readFailed)
 			return nil
 		}
 		c.note("read: " + err.Error())
 		c.found.errors.Add(1)
-		if !failed {
-			failing = began
-		}
 		select {
 		case <-ctx.Done():
-			c.failed(&c.found.readFailed, d, failing)
+			failing.done(began, nil, true, &c.found.readFailed)
 			return err
 		case <-time.After(50 * time.Millisecond):
 		}
