@@ -77,11 +77,7 @@ func newWorld(t *testing.T, table *figures, seed uint64, o cluster.Options) *wor
 	for i := range 2 {
 		w.doors = append(w.doors, doorTo(t, w.Cluster, nil, fmt.Sprint("plugin-", i+1), i, nil))
 	}
-	// A ring that is new takes its time until it is written to.
-	warm := newChecker("warm", 2, 0, 1, w.doors...)
-	for _, p := range warm.writers {
-		eventually(t, time.Minute, func() error { return p.door.at.Load().writer.WriteSpan(context.Background(), warm.span(p.w, 0)) })
-	}
+	awaitRing(t, w.doors)
 	t.Cleanup(func() {
 		for _, d := range w.doors {
 			d.at.Load().kill() // one that has taken the place of another
@@ -94,6 +90,15 @@ func newWorld(t *testing.T, table *figures, seed uint64, o cluster.Options) *wor
 		}
 	})
 	return w
+}
+
+// awaitRing waits until everybody can write: a ring that is new, or was parted, takes its time.
+func awaitRing(t *testing.T, doors []*door) {
+	t.Helper()
+	c := newChecker("warm", len(doors), 0, 1, doors...)
+	for _, p := range c.writers {
+		eventually(t, time.Minute, func() error { return p.door.at.Load().writer.WriteSpan(context.Background(), c.span(p.w, 0)) })
+	}
 }
 
 // fault runs a fault for so long under load, and then asks for everything. What breaks things says how often it did.
@@ -409,7 +414,8 @@ func partition(t *testing.T, table *figures, seed uint64, d time.Duration) {
 	for zone := range 3 {
 		doors = append(doors, doorTo(t, c, n, fmt.Sprint("plugin-", zone+1), zone, nil))
 	}
-	check, warm := newChecker("parted", 6, 6, 300, doors...), newChecker("warm", 3, 0, 1, doors...)
+	awaitRing(t, doors)
+	check := newChecker("parted", 6, 6, 300, doors...)
 	began := time.Now()
 	stop := check.load()
 	w := &world{t: t}
@@ -429,13 +435,8 @@ func partition(t *testing.T, table *figures, seed uint64, d time.Duration) {
 				w.must(n.Heal(alone, other))
 			}
 		}
-		// Until the ring agrees again: gossip looks for those that were lost every 5 s.
-		for _, p := range warm.writers {
-			eventually(t, time.Minute, func() error {
-				return p.door.at.Load().writer.WriteSpan(context.Background(), warm.span(p.w, int64(alone)))
-			})
-		}
-		w.after(12 * time.Second)
+		awaitRing(t, doors)
+		w.after(12 * time.Second) // gossip looks for those that were lost every 5 s
 		doors[alone].isolated.Store(false)
 	}
 	stop()

@@ -55,6 +55,7 @@ type findings struct {
 	slowestWrite, slowestRead        longest
 	mu                               sync.Mutex
 	bad                              []string // the first of what is not 0
+	outages                          []string // the first that lasted
 	lastErr                          atomic.Pointer[string]
 }
 
@@ -222,8 +223,17 @@ func (a attempt) done(last time.Time, slowest *longest, failed bool, total *long
 	if slowest != nil {
 		slowest.add(time.Since(last))
 	}
-	if failed {
-		total.add(time.Since(a.since))
+	if !failed {
+		return
+	}
+	took := time.Since(a.since)
+	total.add(took)
+	if f := &a.c.found; took > time.Second {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.outages) < 20 {
+			f.outages = append(f.outages, fmt.Sprintf("%s from %s on, for %v: %.300s", a.door.name, a.since.Format("15:04:05.000"), took.Round(time.Millisecond), *f.lastErr.Load()))
+		}
 	}
 }
 
@@ -451,6 +461,9 @@ func (c *checker) acknowledged() (n int64) {
 func (c *checker) report(t *testing.T) {
 	t.Helper()
 	f := &c.found
+	for _, outage := range f.outages {
+		t.Logf("what failed for long: %s", outage)
+	}
 	if f.zero() {
 		return
 	}

@@ -39,6 +39,7 @@ func TestClusterSoak(t *testing.T) {
 		pids[name] = func() int { return d.at.Load().cmd.Process.Pid }
 		doors = append(doors, d)
 	}
+	awaitRing(t, doors)
 	check := newChecker("soak", 8, 2, int(environment(t, "SPANS_A_SECOND", 300)), doors...)
 	stop := check.load()
 	began := time.Now()
