@@ -1,5 +1,5 @@
-// Program tempo runs the daemons of a cluster: --target=ingester keeps recent traces, --target=compactor keeps the blocks in order, --target=all is both
-// in one process. Jaeger comes to them through tempo-plugin, which is told of the same ring and the same object store.
+// Program tempo runs the daemons of a cluster: --target=ingester keeps recent traces, --target=compactor keeps the blocks in order,
+// --target=querier answers questions about blocks, --target=all is all of it in one process. Jaeger comes to them through tempo-plugin, which is told of the same ring and the same object store.
 //
 // # What happens, in order
 //

@@ -67,6 +67,7 @@ type running struct {
 	*exec.Cmd
 	admin  string // URL of its admin server
 	gossip string
+	grpc   string        // where its gRPC server is reached
 	ended  chan struct{} // closed when it has, and err and logs are what it has left
 	err    error
 
@@ -109,6 +110,7 @@ func start(t *testing.T, data, id, join, started string, args ...string) *runnin
 				Message string `json:"@message"`
 				URL     string `json:"url"`
 				Address string `json:"address"`
+				Reached string `json:"reached_at"`
 			}
 			_ = json.Unmarshal(lines.Bytes(), &line)
 			switch line.Message {
@@ -116,7 +118,10 @@ func start(t *testing.T, data, id, join, started string, args ...string) *runnin
 				r.admin = line.URL
 			case "gossip is listening":
 				r.gossip = line.Address
-			case started:
+			case "gRPC server is listening":
+				r.grpc = line.Reached
+			}
+			if line.Message == started {
 				close(up)
 			}
 		}
@@ -251,10 +256,11 @@ func TestBadStarts(t *testing.T) {
 		code               int
 		want               string
 	}{
-		{name: "no target", code: 2, want: "--target is missing: it says what this process does, ingester, compactor or all"},
-		{name: "unknown target", target: "distributor", code: 2, want: "--target=distributor is not one of ingester, compactor, all"},
+		{name: "no target", code: 2, want: "--target is missing: it says what this process does, ingester, compactor, querier or all"},
+		{name: "unknown target", target: "distributor", code: 2, want: "--target=distributor is not one of ingester, compactor, querier, all"},
 		{name: "no ring", target: "ingester", yaml: "admin: {listen_address: off}", code: 1,
 			want: "ring.store: is empty: nobody would find this process; set it to memberlist, etcd or consul, or run --target=all"},
+		{name: "a querier of nothing", target: "querier", yaml: "admin: {listen_address: off}", code: 1, want: "storage.blocks: is empty: name the object store that a querier reads"},
 		{name: "no object store", target: "ingester", yaml: "ring: {store: memberlist}", code: 1,
 			want: "FILE: storage.blocks: is empty: ring.store is memberlist, name the object store that all processes share"},
 		{name: "etcd without servers", target: "compactor", yaml: "storage: {blocks: b}\nring: {store: etcd}", code: 1,

@@ -103,7 +103,8 @@ func TestPluginsInFrontOfACluster(t *testing.T) {
 		await(t, r.admin+"ready", "ready\n")
 	}
 	await(t, ingesters[0].admin+"metrics", `tempo_ring_instances{ring="ingesters",state="ACTIVE"} 3`)
-	late := plug(t, pluginYAML, data, gossip)
+	querier := daemonOf(t, data, "querier", "querier-1", "")
+	late := plug(t, pluginYAML+"reader: {poll_interval: 100ms, queriers: '"+querier.grpc+"'}\n", data, gossip)
 	for n := range uint64(20) {
 		for {
 			err := early.SpanWriter().WriteSpan(ctx, spanOf(n+1))
@@ -141,6 +142,11 @@ func TestPluginsInFrontOfACluster(t *testing.T) {
 		}
 	}
 	readBack(late, "after a flush")
+	for asked := false; !asked; { // once the plugin has seen the blocks
+		readBack(late, "through a querier")
+		_, body := get(t, querier.admin+"metrics")
+		asked = !strings.Contains(body, "tempo_querier_questions_total 0\n")
+	}
 	ingesters[1].stop(t)
 	readBack(late, "while an ingester is away")
 }

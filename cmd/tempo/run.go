@@ -16,24 +16,30 @@ import (
 var targets = map[string][]func(*node.Node, context.Context) error{
 	"ingester":  {(*node.Node).Ingest},
 	"compactor": {(*node.Node).Compact},
-	"all":       {(*node.Node).Ingest, (*node.Node).Compact},
+	"querier":   {(*node.Node).Query},
+	"all":       {(*node.Node).Ingest, (*node.Node).Compact, (*node.Node).Query},
 }
 
 func checkTarget(target string) error {
 	if target == "" {
-		return daemon.Usage("--target is missing: it says what this process does, ingester, compactor or all")
+		return daemon.Usage("--target is missing: it says what this process does, ingester, compactor, querier or all")
 	}
 	if targets[target] == nil {
-		return daemon.Usage("--target=%s is not one of ingester, compactor, all", target)
+		return daemon.Usage("--target=%s is not one of ingester, compactor, querier, all", target)
 	}
 	return nil
 }
 
 func run(target string, cfg config.Config) (err error) {
-	if cfg.Ring.Store == config.RingNone {
-		if target != "all" {
-			return errors.New("ring.store: is empty: nobody would find this process; set it to memberlist, etcd or consul, or run --target=all")
+	switch {
+	case target == "querier":
+		if cfg.Storage.Blocks == "" {
+			return errors.New("storage.blocks: is empty: name the object store that a querier reads")
 		}
+	case cfg.Ring.Store != config.RingNone:
+	case target != "all":
+		return errors.New("ring.store: is empty: nobody would find this process; set it to memberlist, etcd or consul, or run --target=all")
+	default:
 		cfg.Ring.Store, cfg.Ring.Replication = config.RingMemberlist, 1 // a ring of one, which plugins can join
 	}
 	log := daemon.NewLog(cfg.Logging.Level, os.Stderr)

@@ -12,6 +12,9 @@ import (
 
 // connect returns the ring of ingesters and the connections to them.
 func (n *Node) connect(ctx context.Context) (*ring.Ring, *client.Pool, error) {
+	if err := n.openRings(ctx); err != nil {
+		return nil, nil, err
+	}
 	if n.watched == nil { // it is no ingester itself
 		watched, err := n.rings.Watch(ctx, n.ingesters())
 		if err != nil {

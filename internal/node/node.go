@@ -47,8 +47,9 @@ type Node struct {
 
 	store  objectStore
 	bucket backend.Bucket // the object store, through what retries and counts
-	rings  *ring.Store
-	pages  int // of rings
+	cache  backend.Bucket // the same through the cache; nil before cached
+	rings  *ring.Store    // nil before openRings
+	pages  int            // of rings
 
 	ingester *ingester.Ingester // nil if there is none
 	watched  *ring.Ring         // that of the ingesters, nil before connect
@@ -64,7 +65,7 @@ type Node struct {
 	closers []func() error // the rest of it, the last first
 }
 
-// Open opens what all parts need: the object store, the store of rings, and the address of the gRPC server.
+// Open opens what all parts need: the object store, and the address of the gRPC server.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{cfg: o.Config, program: o.Program, log: o.Log, admin: o.Admin, ended: make(chan error, 1)}
 	if err := n.open(ctx, o.Serves); err != nil {
@@ -83,17 +84,7 @@ func (n *Node) open(ctx context.Context, serves bool) (err error) {
 		n.health = health.NewServer()
 		grpc_health_v1.RegisterHealthServer(n.server, n.health)
 	}
-	if err := n.openStore(ctx); err != nil {
-		return err
-	}
-	if n.rings, err = ring.OpenStore(ctx, n.ringStore(serves), n.log.Logger, n.ringMetrics()); err != nil {
-		return err
-	}
-	n.closeLast(n.rings.Close)
-	if address := n.rings.Address(); address != "" {
-		n.log.Info("gossip is listening", "address", address)
-	}
-	return nil
+	return n.openStore(ctx)
 }
 
 // closeLast has done when the node is closed, before all that was given earlier.

@@ -7,6 +7,7 @@ import (
 	"github.com/jaeger-tempo/tempo/internal/metric"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/readpath/cluster"
+	"github.com/jaeger-tempo/tempo/readpath/querier"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/cache"
 )
@@ -22,7 +23,8 @@ func (n *Node) Reader(ctx context.Context) (readpath.Store, error) {
 		return nil, err
 	}
 	reader, err := cluster.New(cluster.Options{
-		Ring: watched, Pool: pool, Bucket: bucket, CacheBytes: -1, PollEvery: n.cfg.Reader.PollInterval, Logger: n.log.Logger,
+		Ring: watched, Pool: pool, Bucket: bucket, CacheBytes: -1, PollEvery: n.cfg.Reader.PollInterval,
+		Queriers: n.cfg.Reader.Queriers.Elements(), Logger: n.log.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -32,10 +34,37 @@ func (n *Node) Reader(ctx context.Context) (readpath.Store, error) {
 	return reader, nil
 }
 
+// Query starts a querier, which answers questions about blocks for other processes. It needs no directory and no ring.
+func (n *Node) Query(context.Context) error {
+	bucket, err := n.cached()
+	if err != nil {
+		return err
+	}
+	q, err := querier.New(querier.Options{Bucket: bucket, Logger: n.log.Logger})
+	if err != nil {
+		return err
+	}
+	q.Register(n.server)
+	n.admin.Metrics.MustRegister(metric.Of(querierMetrics, q.Stats))
+	return nil
+}
+
+type querierStats = querier.Stats
+
+var querierMetrics = []metric.Metric[querierStats]{
+	metric.Counter("tempo_querier_questions_total", "Questions that were asked.", func(s *querierStats) float64 { return float64(s.Questions) }),
+	metric.Counter("tempo_querier_failed_total", "Questions that it could not answer.", func(s *querierStats) float64 { return float64(s.Failed) }),
+	metric.Counter("tempo_querier_blocks_total", "Blocks that were asked for the questions.", func(s *querierStats) float64 { return float64(s.Blocks) }),
+	metric.Gauge("tempo_querier_known_blocks", "Blocks that it knows.", func(s *querierStats) float64 { return float64(s.Known) }),
+}
+
 // cached returns the object store through the cache; a directory has that of the operating system.
 func (n *Node) cached() (backend.Bucket, error) {
 	if n.store.isLocal() {
 		return n.bucket, nil
+	}
+	if n.cache != nil {
+		return n.cache, nil
 	}
 	c := n.cfg.Cache
 	cached, err := cache.New(cache.Options{
@@ -49,7 +78,8 @@ func (n *Node) cached() (backend.Bucket, error) {
 	}
 	n.closeLast(cached.Close)
 	n.admin.Metrics.MustRegister(metric.Of(cacheMetrics, cached.Stats))
-	return cached.Over(n.bucket, n.store.at.String()), nil
+	n.cache = cached.Over(n.bucket, n.store.at.String())
+	return n.cache, nil
 }
 
 type readerStats = cluster.Stats
@@ -63,6 +93,8 @@ var readerMetrics = []metric.Metric[readerStats]{
 	metric.Counter("tempo_reader_looks_total", "Questions that had to wait until the blocks were listed anew.", func(s *readerStats) float64 { return float64(s.Looks) }),
 	metric.Gauge("tempo_reader_tenants", "Tenants of which the blocks are followed.", func(s *readerStats) float64 { return float64(s.Tenants) }),
 	metric.Counter("tempo_reader_summaries_total", "Summaries of traces that ingesters hold.", func(s *readerStats) float64 { return float64(s.Summaries) }),
+	metric.Counter("tempo_reader_spread_total", "Questions to queriers that were answered.", func(s *readerStats) float64 { return float64(s.Spread) }),
+	metric.Counter("tempo_reader_fallbacks_total", "Questions to queriers that this process had to answer itself.", func(s *readerStats) float64 { return float64(s.Fallbacks) }),
 	metric.Counter("tempo_reader_summaries_read_total", "Those of them for which spans had to be read.", func(s *readerStats) float64 { return float64(s.Read) }),
 }
 

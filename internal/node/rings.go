@@ -28,6 +28,21 @@ func (n *Node) ringStore(serves bool) ring.StoreConfig {
 	return ring.StoreConfig{Kind: string(r.Store), Listen: listen, Advertise: r.AdvertiseAddress, Join: r.Join.Elements(), Endpoints: r.Endpoints.Elements()}
 }
 
+// openRings opens the store of rings, once.
+func (n *Node) openRings(ctx context.Context) (err error) {
+	if n.rings != nil {
+		return nil
+	}
+	if n.rings, err = ring.OpenStore(ctx, n.ringStore(n.server != nil), n.log.Logger, n.ringMetrics()); err != nil {
+		return err
+	}
+	n.closeLast(n.rings.Close)
+	if address := n.rings.Address(); address != "" {
+		n.log.Info("gossip is listening", "address", address)
+	}
+	return nil
+}
+
 // ringConfig says how a ring works.
 func (n *Node) ringConfig(name string, replication int, zones bool) ring.Config {
 	r := n.cfg.Ring
@@ -48,6 +63,9 @@ func (n *Node) ringMetrics() prometheus.Registerer {
 
 // join enters a ring.
 func (n *Node) join(ctx context.Context, c ring.Config, tokensFile string) (*ring.Member, error) {
+	if err := n.openRings(ctx); err != nil {
+		return nil, err
+	}
 	m, err := n.rings.Join(ctx, c, ring.Self{ID: n.cfg.Instance.Name(), Address: n.address(), Zone: n.cfg.Instance.Zone, TokensFile: tokensFile})
 	if err != nil {
 		return nil, err

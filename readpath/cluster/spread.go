@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/readpath/querier"
 	"github.com/jaeger-tempo/tempo/tempodb"
@@ -34,7 +35,7 @@ type queriers struct {
 func dialQueriers(addresses []string) (*queriers, error) {
 	q := &queriers{paused: make(map[*querier.Client]time.Time)}
 	for _, address := range addresses {
-		c, err := querier.Dial(address)
+		c, err := querier.Dial(address, tracing.ClientOptions()...)
 		if err != nil {
 			return nil, errors.Join(err, q.close())
 		}
