@@ -29,20 +29,25 @@ func fetchKeys(ctx context.Context, ids []trace.ID, ahead int, get func(context.
 			return Outcome{value, err}, nil
 		}, yield)
 	}
-	batches := slices.Collect(slices.Chunk(ids, ahead))
-	return fetch(ctx, batches, batchesAhead, func(ctx context.Context, ids []trace.ID) ([]Outcome, error) {
-		keys := make([]tempodb.Key, len(ids))
-		for i, id := range ids {
-			keys[i] = tempodb.Key(id)
-		}
-		return getMany(ctx, keys)
-	}, func(ids []trace.ID, all []Outcome) error {
-		for i, o := range all {
-			if err := yield(ids[i], o); err != nil {
+	keys := make([]tempodb.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = tempodb.Key(id)
+	}
+	return fetch(ctx, slices.Collect(slices.Chunk(keys, ahead)), batchesAhead, getMany, func(keys []tempodb.Key, all []Outcome) error {
+		for {
+			for i, o := range all {
+				if err := yield(trace.ID(keys[i]), o); err != nil {
+					return err
+				}
+			}
+			if keys = keys[len(all):]; len(keys) == 0 {
+				return nil
+			}
+			var err error
+			if all, err = getMany(ctx, keys); err != nil {
 				return err
 			}
 		}
-		return nil
 	})
 }
 

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/trace"
 )
 
 func TestFetchYieldsInOrderAndHoldsFew(t *testing.T) {
@@ -64,6 +67,31 @@ func TestFetchEndsWithTheFirstErrorAndLeavesNothingRunning(t *testing.T) {
 		})
 		if !errors.Is(err, bad) {
 			t.Errorf("yield fails at %d: %v", at, err)
+		}
+	}
+}
+
+func TestKeysThatAreNotAnsweredAtOnceAreAskedForAgain(t *testing.T) {
+	ids := make([]trace.ID, 11)
+	for i := range ids {
+		ids[i] = trace.ID{byte(i)}
+	}
+	for most := 1; most <= 4; most++ {
+		var got []trace.ID
+		err := fetchKeys(t.Context(), ids, 4, nil, func(_ context.Context, keys []tempodb.Key) (all []Outcome, _ error) {
+			for _, key := range keys[:min(most, len(keys))] {
+				all = append(all, Outcome{Value: key[:1]})
+			}
+			return all, nil
+		}, func(id trace.ID, o Outcome) error {
+			if o.Value[0] != id[0] {
+				t.Errorf("%s comes with %d", id, o.Value)
+			}
+			got = append(got, id)
+			return nil
+		})
+		if err != nil || !slices.Equal(got, ids) {
+			t.Errorf("%d at once: %v, %v", most, got, err)
 		}
 	}
 }

@@ -24,7 +24,8 @@ type Outcome struct {
 // Batcher is a Database that answers for several keys with hardly more requests than for one. A search reads the traces that it finds so.
 type Batcher interface {
 	Database
-	// GetMany returns what Get returns of each of the keys, SummaryMany what Summary returns.
+	// GetMany returns what Get returns of each of the keys, SummaryMany what Summary returns. Where that would be much at once it is returned of the first
+	// of them only, of which there is one at least.
 	GetMany(ctx context.Context, keys []tempodb.Key) ([]Outcome, error)
 	SummaryMany(ctx context.Context, keys []tempodb.Key) ([]Outcome, error)
 }

@@ -37,7 +37,7 @@ func (d *database) Get(ctx context.Context, dst []byte, key tempodb.Key) ([]byte
 	return append(dst, all[0].Value...), all[0].Err
 }
 
-// values returns the values of keys, each as whole as can be had.
+// values returns the values of the first of keys, each as whole as can be had: of all of them, unless they are very large.
 func (d *database) values(ctx context.Context, keys []tempodb.Key) ([]readpath.Outcome, error) {
 	f, err := both(ctx, d, "values", d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
 		if b, ok := r.(readpath.Batcher); ok {
@@ -48,8 +48,8 @@ func (d *database) values(ctx context.Context, keys []tempodb.Key) ([]readpath.O
 	if err != nil {
 		return nil, err
 	}
-	all := make([]readpath.Outcome, len(keys))
-	for i := range keys {
+	all := make([]readpath.Outcome, wholeOf(f.ingesters, len(keys)))
+	for i := range all {
 		var inBlocks readpath.Outcome
 		if f.blocks != nil {
 			inBlocks = f.blocks[i]
@@ -99,23 +99,45 @@ func distinct(values [][]byte) [][]byte {
 	return kept
 }
 
-// askValues is the question for all that an ingester has under keys: a list of values for each.
-func (d *database) askValues(keys []tempodb.Key) question[[][][]byte] {
-	return func(ctx context.Context, of asked) ([][][]byte, client.Source, error) {
-		values := make([][][]byte, len(keys))
+// holding is what an ingester has under some keys: a list of values for each of those before whole.
+type holding struct {
+	values [][][]byte
+	whole  int
+}
+
+// askValues is the question for all that an ingester has under keys.
+func (d *database) askValues(keys []tempodb.Key) question[*holding] {
+	return func(ctx context.Context, of asked) (*holding, client.Source, error) {
+		h := &holding{values: make([][][]byte, len(keys)), whole: len(keys)}
+		bytes := 0
 		source, err := of.Values(ctx, d.tenant, keys, func(i int, value []byte) error {
-			values[i] = append(values[i], value)
+			if bytes += len(value); bytes > d.store.options.BatchBytes && i > 0 {
+				h.whole = min(h.whole, i)
+			}
+			if i < h.whole {
+				h.values[i] = append(h.values[i], value)
+			}
 			return nil
 		})
-		return values, source, err
+		return h, source, err
 	}
 }
 
-// valuesOf returns what ingesters have under key i.
-func valuesOf(answers []answer[[][][]byte], i int) (values [][]byte) {
+// wholeOf returns of how many of n keys all is there that ingesters have.
+func wholeOf(answers []answer[*holding], n int) int {
 	for _, a := range answers {
 		if a.value != nil {
-			values = append(values, a.value[i]...)
+			n = min(n, a.value.whole)
+		}
+	}
+	return n
+}
+
+// valuesOf returns what ingesters have under key i.
+func valuesOf(answers []answer[*holding], i int) (values [][]byte) {
+	for _, a := range answers {
+		if a.value != nil {
+			values = append(values, a.value.values[i]...)
 		}
 	}
 	return values
@@ -194,7 +216,7 @@ func (d *database) Summary(ctx context.Context, dst []byte, key tempodb.Key) ([]
 	return append(dst, all[0].Value...), all[0].Err
 }
 
-// summaries returns the summaries of keys, each as whole as can be had. Of what no ingester has no span is read.
+// summaries returns the summaries of the first of keys, each as whole as can be had: of all of them, unless their values are very large. Of what no ingester has no span is read.
 func (d *database) summaries(ctx context.Context, keys []tempodb.Key) ([]readpath.Outcome, error) {
 	f, err := both(ctx, d, "summaries", d.askValues(keys), func(ctx context.Context, r tempodb.Database) ([]readpath.Outcome, error) {
 		if b, ok := r.(readpath.Batcher); ok {
@@ -205,9 +227,9 @@ func (d *database) summaries(ctx context.Context, keys []tempodb.Key) ([]readpat
 	if err != nil {
 		return nil, err
 	}
-	all := make([]readpath.Outcome, len(keys))
+	all := make([]readpath.Outcome, wholeOf(f.ingesters, len(keys)))
 	var unclear []int // keys whose values in blocks must be read
-	for i := range keys {
+	for i := range all {
 		var inBlocks readpath.Outcome
 		if f.blocks != nil {
 			inBlocks = f.blocks[i]
@@ -233,7 +255,7 @@ func (d *database) summaries(ctx context.Context, keys []tempodb.Key) ([]readpat
 }
 
 // readUnclear makes summaries of values, where those of ingesters and blocks don't tell.
-func (d *database) readUnclear(ctx context.Context, keys []tempodb.Key, unclear []int, f *found[[][][]byte, []readpath.Outcome], all []readpath.Outcome) error {
+func (d *database) readUnclear(ctx context.Context, keys []tempodb.Key, unclear []int, f *found[*holding, []readpath.Outcome], all []readpath.Outcome) error {
 	if len(unclear) == 0 {
 		return nil
 	}

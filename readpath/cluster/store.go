@@ -40,6 +40,9 @@ type Options struct {
 	Queriers []string
 	// Questions is how many are answered at the same time, 64 if zero. Others wait.
 	Questions int
+	// BatchBytes is how many bytes of values of one ingester a question for several keys holds, beside those of its first; 16 MiB if zero. What comes beyond that is
+	// asked for once more.
+	BatchBytes int
 	// Timeout is how long an ingester without which an answer would not be whole is waited for, 10 s if zero; Patience, beside twice what the others took, how
 	// long one is without which it is, 25 ms if zero.
 	Timeout, Patience time.Duration
@@ -85,6 +88,7 @@ func newStore(o Options, readSet func() (*ring.ReadSet, error), dial func(string
 	o.Tenants = cmp.Or(o.Tenants, 1000)
 	o.Idle = cmp.Or(o.Idle, 15*time.Minute)
 	o.Questions = cmp.Or(o.Questions, 64)
+	o.BatchBytes = cmp.Or(o.BatchBytes, 16<<20)
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
 	o.Patience = cmp.Or(o.Patience, 25*time.Millisecond)
 	if o.Shelf == nil {

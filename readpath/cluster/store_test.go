@@ -12,7 +12,7 @@ func TestAnswersAreThoseOfANaiveModelWhateverOneReplicaDoes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		kept := rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Hour}).Draw(rt, "kept")
 		c := newCluster(t.TempDir(), kept)
-		s, err := c.open(Options{})
+		s, err := c.open(Options{BatchBytes: rapid.SampledFrom([]int{0, 1, 1000}).Draw(rt, "batch bytes")})
 		if err != nil {
 			rt.Fatal(err)
 		}

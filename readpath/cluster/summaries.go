@@ -335,16 +335,21 @@ func (w *walk) tell() error {
 	if len(w.batch) == 0 {
 		return w.ctx.Err()
 	}
-	values, err := w.d.values(w.ctx, w.unread)
-	if err != nil {
-		return err
-	}
 	w.d.store.stats.read.Add(int64(len(w.unread)))
+	unread := w.unread
+	var values []readpath.Outcome // of the first of unread
 	for _, p := range w.batch {
 		if p.summary == nil {
-			o := values[0]
-			values = values[1:]
-			if p.summary, err = w.made(o); err != nil {
+			var err error
+			if len(values) == 0 {
+				if values, err = w.d.values(w.ctx, unread); err != nil {
+					return err
+				}
+			}
+			p.summary, err = w.made(values[0])
+			values[0].Value = nil
+			values, unread = values[1:], unread[1:]
+			if err != nil {
 				return err
 			}
 			if p.summary == nil {

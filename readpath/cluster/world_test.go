@@ -20,6 +20,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/ring"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
@@ -455,11 +456,11 @@ func (n naive) check(ctx context.Context, s *Store, pick func(n int) int) error 
 	if err != nil {
 		return err
 	}
-	many, err := db.(*database).GetMany(ctx, keys)
+	many, err := allOf(ctx, keys, db.(*database).GetMany)
 	if err != nil {
 		return fmt.Errorf("get many: %w", err)
 	}
-	manySummaries, err := db.(*database).SummaryMany(ctx, keys)
+	manySummaries, err := allOf(ctx, keys, db.(*database).SummaryMany)
 	if err != nil {
 		return fmt.Errorf("many summaries: %w", err)
 	}
@@ -543,6 +544,18 @@ func (n naive) check(ctx context.Context, s *Store, pick func(n int) int) error 
 		}
 	}
 	return nil
+}
+
+// allOf asks until all keys are answered.
+func allOf(ctx context.Context, keys []tempodb.Key, getMany func(context.Context, []tempodb.Key) ([]readpath.Outcome, error)) (all []readpath.Outcome, err error) {
+	for len(all) < len(keys) {
+		some, err := getMany(ctx, keys[len(all):])
+		if err != nil || len(some) == 0 {
+			return all, errors.Join(err, fmt.Errorf("%d of %d keys are answered", len(all), len(keys)))
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // sameSummary compares summaries of which one may be made of spans in another order.
