@@ -33,7 +33,7 @@
 //   - if damage was found in its log or in a block that it had cut, and not all could be saved.
 //
 // From then on it counts as failed for Options.Whole: until the other replicas have long copied what they share with it to the object store. The time is in
-// the file lost, and goes on over restarts.
+// the file lost, goes on over restarts, and stands still while this ingester finds that the object store can't be written to.
 //
 // # Too much
 //

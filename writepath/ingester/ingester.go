@@ -233,7 +233,9 @@ type losses struct {
 	mu     sync.Mutex
 	until  time.Time
 	reason string
-	seen   map[*tempodb.DB]int64 // DB.Losses that were noted
+	// stalled is when the object store was last found not to work, while answers don't count; the zero time if it works.
+	stalled time.Time
+	seen    map[*tempodb.DB]int64 // DB.Losses that were noted
 }
 
 func (l *losses) open(dir string, whole time.Duration, log *slog.Logger) (err error) {
@@ -271,6 +273,25 @@ func (l *losses) look(tenant string, db *tempodb.DB) {
 	}
 }
 
+// store is told whether the object store works. What the replicas shared with what was lost here they copy only while it does, so the time stands still meanwhile.
+func (l *losses) store(works bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	switch {
+	case !l.stalled.IsZero():
+		l.until = l.until.Add(now.Sub(l.stalled))
+		if err := writeLost(l.dir, l.until.Add(-l.whole), l.reason); err != nil {
+			l.log.Warn("that the object store does not work can't be noted; after a restart, answers count too early", "error", err)
+		}
+	case works || !now.Before(l.until):
+		return
+	}
+	if l.stalled = now; works {
+		l.stalled = time.Time{}
+	}
+}
+
 // forget lets go of a database that is closed.
 func (l *losses) forget(db *tempodb.DB) {
 	l.mu.Lock()
@@ -282,5 +303,5 @@ func (l *losses) forget(db *tempodb.DB) {
 func (l *losses) none() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.until.IsZero() || !time.Now().Before(l.until)
+	return l.stalled.IsZero() && !time.Now().Before(l.until)
 }

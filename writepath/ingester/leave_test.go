@@ -185,6 +185,31 @@ func TestAnEmptyDirectoryOfAKnownInstanceMakesAnswersIncompleteForATime(t *testi
 	}
 }
 
+// The other replicas can't copy either what they shared with the disk that was lost.
+func TestWhileTheObjectStoreIsDownTheTimeAfterALossStandsStill(t *testing.T) {
+	o := options(t)
+	store := &flaky{Bucket: o.Blocks}
+	store.down.Store(true)
+	o.Known, o.Whole, o.Blocks = true, 900*time.Millisecond, store
+	n := start(t, o)
+	n.store(group("a", 1, spans(1, 1, "ann")))
+	n.cut("a")
+	until(t, "it is tried twice", func() bool { return n.Stats().CopyErrors >= 2 }) // which takes longer than Whole
+	if n.Stats().Whole {
+		t.Error("answers count while the object store is down")
+	}
+	n.stop()
+	n = start(t, o)
+	if n.Stats().Whole {
+		t.Error("answers count while the object store is down, after a restart")
+	}
+	store.down.Store(false)
+	if err := n.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "answers count", func() bool { return n.Stats().Whole })
+}
+
 func TestADirectoryBelongsToOneInstance(t *testing.T) {
 	o := options(t)
 	n := start(t, o)

@@ -217,6 +217,9 @@ func (i *Ingester) copy(b *upload) {
 			err = fmt.Errorf("it is set aside: %w", err)
 		}
 	}
+	if !page.IsCorrupt(err) && i.life.Err() == nil {
+		i.losses.store(err == nil)
+	}
 	u := &i.uploads
 	u.mu.Lock()
 	defer u.mu.Unlock()
