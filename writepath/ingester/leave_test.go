@@ -68,8 +68,9 @@ func (n *node) ask(method, path string) (int, string) {
 
 func TestWhoLeavesHasCopiedEverythingAndAnswersUntilItHasLeft(t *testing.T) {
 	o := options(t)
-	ring := &place{}
-	o.Ring, o.LeaveAfter = ring, 200*time.Millisecond
+	ring, store := &place{}, &flaky{Bucket: o.Blocks}
+	store.down.Store(true) // so that it is slow
+	o.Ring, o.Blocks, o.LeaveAfter = ring, store, time.Second
 	n := start(t, o)
 	n.store(group("a", 1, spans(1, 1, "ann")))
 	if code, body := n.ask("POST", "/shutdown?wait=false"); code != http.StatusAccepted {
@@ -77,6 +78,7 @@ func TestWhoLeavesHasCopiedEverythingAndAnswersUntilItHasLeft(t *testing.T) {
 	}
 	until(t, "nobody is to write here", func() bool { return !ring.Active() })
 	n.store(group("a", 2, spans(2, 1, "ann"))) // who has not heard of it yet
+	store.down.Store(false)
 	until(t, "nothing is taken", func() bool { return n.Stats().Leaving })
 	if !ring.leftAt().IsZero() {
 		t.Fatal("the place was given up already")

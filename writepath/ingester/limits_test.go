@@ -39,13 +39,13 @@ func limited(t *testing.T, l ingester.Limits) *node {
 
 func TestWhoSendsTooFastIsToldWhenToTryAgain(t *testing.T) {
 	value := spans(1, 1, strings.Repeat("x", 1000))
-	n := limited(t, ingester.Limits{RateBytes: 1000, BurstBytes: 3 * int64(len(value))})
+	n := limited(t, ingester.Limits{RateBytes: 1, BurstBytes: 3 * int64(len(value))})
 	for range 3 {
 		n.store(group("a", 1, value))
 	}
 	outcome := n.push(group("a", 2, value), group("b", 2, value))
-	refused(t, outcome[0], codes.ResourceExhausted, "1000 bytes a second")
-	if ms := outcome[0].GetRetryAfterMs(); ms < 500 || ms > 1500 {
+	refused(t, outcome[0], codes.ResourceExhausted, "1 bytes a second")
+	if ms := outcome[0].GetRetryAfterMs(); ms < 500_000 || ms > 1_500_000 {
 		t.Errorf("to be tried again after %d ms: %d bytes are too much", ms, len(value))
 	}
 	if outcome[1].GetCode() != 0 {
