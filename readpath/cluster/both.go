@@ -26,7 +26,8 @@ func (s *Store) partial(missing []error) error {
 	return &tempodb.PartialError{Parts: missing}
 }
 
-// both asks the ingesters and, in parallel, the blocks of a tenant, which is traced by the name of what they are asked for; the blocks again if the list of them turns out to be older than what ingesters still have.
+// both asks the ingesters and, in parallel, the blocks of a tenant; these once more if the list of them turns out to be older than what ingesters still have. what they are
+// asked for is how that is traced.
 func both[I, B any](ctx context.Context, d *database, what string, ingesters question[I], blocks func(context.Context, tempodb.Database) (B, error)) (_ *found[I, B], err error) {
 	s := d.store
 	span, ctx := tracing.Span(ctx, what, "tenant", d.tenant)
