@@ -88,7 +88,7 @@ func NewPool(o Options) *Pool {
 		// An ingester that restarts is missed for as short as can be; and calls wait for no host that does not answer.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: 3 * time.Second,
+			MinConnectTimeout: 5 * time.Second,
 		}),
 		// A name is looked up for each connection: it may stand for another address than before. Addresses are those of the ring, and no proxy stands between.
 		grpc.WithNoProxy(),
