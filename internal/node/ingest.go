@@ -57,7 +57,12 @@ func (n *Node) Ingest(ctx context.Context) error {
 		n.admin.Handle("", path, i.Handler())
 	}
 	n.ingester = i
-	n.ready = append(n.ready, i.Ready)
+	n.ready = append(n.ready, i.Ready, func() error {
+		if state := member.Self().State; state == "PENDING" || state == "JOINING" {
+			return fmt.Errorf("the ring knows this instance since a moment ago, and nobody writes to it before ring.settle, %v, is over", n.cfg.Ring.Settle)
+		}
+		return nil
+	})
 	n.admin.Section("Ingester", func() daemon.Table { return ingesterStatus(i) })
 	n.admin.Section("Tenants", func() daemon.Table { return DatabaseStatus(i.Each) })
 	n.admin.Metrics.MustRegister(DatabaseMetrics(i.Each), metric.Of(ingesterMetrics, i.Stats), refusals{i})

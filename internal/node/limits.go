@@ -16,6 +16,7 @@ const reloadEvery = 5 * time.Second
 // tenantLimits are the limits of all tenants, as they are now.
 type tenantLimits struct {
 	all     config.Limits
+	seen    fileStamp // of the file when it was last read
 	tenants atomic.Pointer[map[string]config.Limits]
 }
 
@@ -32,25 +33,30 @@ func (l *tenantLimits) of(tenant string) ingester.Limits {
 	}
 }
 
-func (l *tenantLimits) load() error {
-	tenants, err := config.LoadLimits(l.all.File, l.all, os.LookupEnv)
-	if err == nil {
-		l.tenants.Store(&tenants)
+// look reads the file if it has changed, and says whether it had. After an error the limits are what they were.
+func (l *tenantLimits) look() (changed bool, err error) {
+	now := stamp(l.all.File) // before it is read: a change meanwhile is seen later
+	if now == l.seen {
+		return false, nil
 	}
-	return err
+	l.seen = now
+	tenants, err := config.LoadLimits(l.all.File, l.all, os.LookupEnv)
+	if err != nil {
+		return true, fmt.Errorf("limits.file: %w", err)
+	}
+	l.tenants.Store(&tenants)
+	return true, nil
 }
 
 // watchLimits returns what tells the limits of a tenant. It follows limits.file until Close; a file that is wrong is an error at first, and later leaves
 // the limits as they were.
 func (n *Node) watchLimits() (func(tenant string) ingester.Limits, error) {
-	l := &tenantLimits{all: n.cfg.Limits}
-	file := l.all.File
-	if file == "" {
+	l := &tenantLimits{all: n.cfg.Limits, seen: fileStamp{size: -1}}
+	if l.all.File == "" {
 		return l.of, nil
 	}
-	seen := stamp(file) // before it is read: a change meanwhile is seen later
-	if err := l.load(); err != nil {
-		return nil, fmt.Errorf("limits.file: %w", err)
+	if _, err := l.look(); err != nil {
+		return nil, err
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -63,16 +69,12 @@ func (n *Node) watchLimits() (func(tenant string) ingester.Limits, error) {
 				return
 			case <-ticker.C:
 			}
-			now := stamp(file)
-			if now == seen {
-				continue
+			switch changed, err := l.look(); {
+			case err != nil:
+				n.log.Error("the limits of tenants stay as they were: the file can't be used", "error", err)
+			case changed:
+				n.log.Info("limits of tenants were read again", "file", l.all.File)
 			}
-			seen = now
-			if err := l.load(); err != nil {
-				n.log.Error("the limits of tenants stay as they were: the file can't be used", "file", file, "error", err)
-				continue
-			}
-			n.log.Info("limits of tenants were read again", "file", file)
 		}
 	}()
 	n.closeLast(func() error {
