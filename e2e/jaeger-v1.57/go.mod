@@ -3,17 +3,18 @@ module github.com/jaeger-tempo/tempo/e2e/jaeger-v1.57
 go 1.26
 
 require (
-	github.com/jaeger-tempo/tempo/e2e/cluster v0.0.0
 	github.com/apache/thrift v0.20.0
 	github.com/gogo/protobuf v1.3.2
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/go-plugin v1.6.0
+	github.com/jaeger-tempo/tempo/e2e/cluster v0.0.0
 	github.com/jaegertracing/jaeger v1.57.0
 	github.com/stretchr/testify v1.9.0
 	go.opentelemetry.io/proto/otlp v1.2.0
 	go.uber.org/zap v1.27.0
 	google.golang.org/grpc v1.63.2
 	google.golang.org/protobuf v1.34.0
+	gopkg.in/yaml.v3 v3.0.1
 )
 
 require (
@@ -160,7 +161,6 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20240401170217-c3f982113cda // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/ini.v1 v1.67.0 // indirect
-	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
 replace github.com/jaeger-tempo/tempo/e2e/cluster => ../cluster
