@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,7 +21,8 @@ import (
 	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 )
 
-// TestChaos breaks a cluster in every way there is, one after the other, while checkers write and read through two plugin processes. After each
+// TestChaos breaks a cluster in every way there is, one after the other, while checkers write and read through three plugin processes, of which one marks traces that may not be whole and the others
+// refuse them. After each
 // fault everything that was acknowledged during it is asked for, and at the end everything of all faults. It prints a table.
 //
 // FAULT_TIME (10s) is how long an ingester at a time is killed; the object store is away for half of it, other faults are a fifth. KILL_SEED (random,
@@ -32,7 +34,14 @@ func TestChaos(t *testing.T) {
 	table := &figures{}
 	t.Cleanup(func() { fmt.Print(table) })
 
+	// For a short look all at once; for times that mean something one after the other.
+	together := func(t *testing.T) {
+		if full < time.Minute {
+			t.Parallel()
+		}
+	}
 	t.Run("one cluster", func(t *testing.T) {
+		together(t)
 		w := newWorld(t, table, uint64(seed), cluster.Options{Ingesters: 3, Compactors: 2, Disk: smallDisk(t, "ingester-3")})
 		fifth := max(full/5, 2*time.Second)
 		w.fault("nothing", fifth, func(time.Duration) int { return 0 })
@@ -50,8 +59,14 @@ func TestChaos(t *testing.T) {
 		w.fault("disk full on one ingester", fifth, w.fillDisk)
 		w.all()
 	})
-	t.Run("zones parted", func(t *testing.T) { partition(t, table, uint64(seed), max(full/5, 5*time.Second)) })
-	t.Run("clocks askew", func(t *testing.T) { skew(t, table, uint64(seed), max(full/5, 2*time.Second)) })
+	t.Run("zones parted", func(t *testing.T) {
+		together(t)
+		partition(t, table, uint64(seed), max(full/5, 5*time.Second))
+	})
+	t.Run("clocks askew", func(t *testing.T) {
+		together(t)
+		skew(t, table, uint64(seed), max(full/5, 2*time.Second))
+	})
 }
 
 // world is a cluster that is hit by one fault after another.
@@ -65,7 +80,7 @@ type world struct {
 }
 
 // forgetAfter is after which time an ingester that lost its disk is whole again: what its peers share with it is in the object store then.
-const forgetAfter = 15 * time.Second
+const forgetAfter = 12 * time.Second
 
 func newWorld(t *testing.T, table *figures, seed uint64, o cluster.Options) *world {
 	o.Seed = seed
@@ -74,8 +89,8 @@ func newWorld(t *testing.T, table *figures, seed uint64, o cluster.Options) *wor
 	}
 	o.Keys["ring.forget_after"] = forgetAfter.String()
 	w := &world{Cluster: startCluster(t, o), t: t, random: rand.New(rand.NewPCG(seed, 0)), table: table}
-	for i := range 2 {
-		w.doors = append(w.doors, doorTo(t, w.Cluster, nil, fmt.Sprint("plugin-", i+1), i, nil))
+	for i, partial := range []string{"error", "error", "mark"} {
+		w.doors = append(w.doors, doorTo(t, w.Cluster, nil, fmt.Sprint("plugin-", i+1), i, map[string]string{"reader.partial": partial}))
 	}
 	awaitRing(t, w.doors)
 	t.Cleanup(func() {
@@ -107,7 +122,7 @@ func (w *world) fault(name string, d time.Duration, breaks func(d time.Duration)
 	parent.Run(name, func(t *testing.T) {
 		w.t = t
 		defer func() { w.t = parent }()
-		c := newChecker(fmt.Sprint("chaos-", runs.Load()+1), 8, 4, 400, w.doors...)
+		c := newChecker(fmt.Sprint("chaos-", runs.Load()+1), 9, 3, 400, w.doors...)
 		w.checkers = append(w.checkers, c)
 		began := time.Now()
 		stop := c.load()
@@ -170,7 +185,7 @@ func (w *world) killPlugins(d time.Duration) int {
 		door := w.doors[i%len(w.doors)]
 		i++
 		door.at.Load().kill()
-		next, err := tryClusterPlugin(w.Cluster, nil, door.name, 0, nil)
+		next, err := tryClusterPlugin(w.Cluster, nil, door.name, 0, door.keys)
 		w.must(err)
 		door.at.Store(next)
 		w.after(500 * time.Millisecond)
@@ -219,8 +234,10 @@ func (w *world) scale(d time.Duration) int {
 		}
 		w.Forget(old)
 		w.must(added[1].Post("/prepare-downscale"))
+		w.must(added[1].Post("/flush"))
 		w.must(added[1].Terminate())
 		w.Forget(added[1])
+		w.after(forgetAfter) // until then it counts as one that failed
 	})
 }
 
@@ -478,7 +495,10 @@ func faultTime(t *testing.T, otherwise time.Duration) time.Duration {
 }
 
 // figures are the table of a run.
-type figures struct{ rows []row }
+type figures struct {
+	mu   sync.Mutex
+	rows []row
+}
 
 type row struct {
 	fault string
@@ -487,7 +507,11 @@ type row struct {
 	*checker
 }
 
-func (f *figures) add(r row) { f.rows = append(f.rows, r) }
+func (f *figures) add(r row) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rows = append(f.rows, r)
+}
 
 func (f *figures) String() string {
 	var b strings.Builder

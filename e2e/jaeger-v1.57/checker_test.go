@@ -28,12 +28,14 @@ type checker struct {
 	writers []*pen
 	readers int
 	pause   time.Duration // between two spans of a writer
+	strict  atomic.Bool   // an answer that says that it is not whole is none
 	found   findings
 }
 
 // door is the plugin process that some writers and readers use at present.
 type door struct {
 	name string
+	keys map[string]string // of its configuration
 	at   atomic.Pointer[plugin]
 	// isolated says that its failures are what is to be expected now: its times are counted apart.
 	isolated atomic.Bool
@@ -313,7 +315,14 @@ func (c *checker) get(p *plugin, w int, n int64) error {
 	if err != nil {
 		return err
 	}
-	c.judge("by ID", due, w, n, trace)
+	return c.enough(c.judge("by ID", due, w, n, trace))
+}
+
+// enough is the error of an answer that says that it is not whole, where that is not enough.
+func (c *checker) enough(marked bool) error {
+	if marked && c.strict.Load() {
+		return errors.New("the trace bears the warning that it may not be whole")
+	}
 	return nil
 }
 
@@ -358,7 +367,7 @@ func (c *checker) search(p *plugin, w int, batch int64) error {
 			break
 		}
 	}
-	return nil
+	return c.enough(marked)
 }
 
 // judge compares a trace, in which span n of a writer is, with what is due of it, and reports whether it says that it is not whole.
@@ -419,6 +428,7 @@ func (c *checker) everything(t *testing.T, patience time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	c.strict.Store(true)
 	type question struct {
 		w      int
 		n      int64

@@ -82,7 +82,7 @@ func tryClusterPlugin(c *cluster.Cluster, n *cluster.Network, name string, zone 
 // doorTo is clusterPlugin for a checker.
 func doorTo(t *testing.T, c *cluster.Cluster, n *cluster.Network, name string, zone int, keys map[string]string) *door {
 	t.Helper()
-	d := &door{name: name}
+	d := &door{name: name, keys: keys}
 	d.at.Store(clusterPlugin(t, c, n, name, zone, keys))
 	return d
 }
@@ -125,7 +125,7 @@ func jaegers(t *testing.T, c *cluster.Cluster, tenant string) *allInOne {
 // each speaks to a plugin process of its own.
 func TestClusterKeepsWhatJaegerSends(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, threeAndTwo())
+	c := startCluster(t, cluster.Options{Ingesters: 3, Compactors: 2, Queriers: 2})
 	t.Run("spans", func(t *testing.T) { requireSpansComeBack(t, jaegers(t, c, "spans"), startAllInOne(t, "")) })
 	t.Run("questions", func(t *testing.T) {
 		requireAnswers(t, jaegers(t, c, "questions"), startAllInOne(t, ""), func() *plugin {
