@@ -201,6 +201,10 @@ func TestBadInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { taken.Close() }) // after the parallel subtests
+	embedded := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(embedded, "log", "single-tenant"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	noDir := filepath.Join(write(t, "a file"), "below")
 	for _, c := range []struct {
 		name string
@@ -235,6 +239,14 @@ func TestBadInputs(t *testing.T) {
 			want: []string{`FILE:1: storage.path: environment variable NOWHERE is not set: set it, or write ${NOWHERE:-default}`}},
 		{name: "directory that cannot be made", yaml: "admin: {listen_address: off}\nstorage: {path: " + noDir + "}", env: asJaeger, code: 1,
 			want: []string{`storage directory ` + noDir + ` cannot be made: `}},
+		{name: "a cluster without an object store", yaml: "ring: {store: memberlist}", env: asJaeger, code: 1,
+			want: []string{`FILE: storage.blocks: is empty: ring.store is memberlist, name the object store that all processes share`}},
+		{name: "consul that does not answer", yaml: "storage: {blocks: b}\nring: {store: consul, endpoints: '127.0.0.1:1'}\nadmin: {listen_address: off}", env: asJaeger, code: 1,
+			want: []string{`watch ring ingesters: unable to initialise ring state: Get "http://127.0.0.1:1/v1/kv/tempo-rings/ingesters?stale=": dial tcp 127.0.0.1:1: connect: connection refused; does consul answer at 127.0.0.1:1, as ring.endpoints says?`}},
+		{name: "Azure without an account", yaml: "storage: {blocks: 'azblob://c'}\nring: {store: memberlist}\nadmin: {listen_address: off}", env: asJaeger, code: 1,
+			want: []string{`storage.blocks: azblob://c: set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING in the environment`}},
+		{name: "an object store for the directory of a store without", yaml: "storage: {path: " + embedded + ", blocks: b}\nadmin: {listen_address: off}", env: asJaeger, code: 1,
+			want: []string{`storage directory ` + embedded + ` holds recent traces of a tempo-plugin without storage.blocks`}},
 		{name: "admin address that is taken", yaml: "admin: {listen_address: '" + taken.Addr().String() + "'}", env: asJaeger, code: 1,
 			want: []string{`admin server: listen tcp ` + taken.Addr().String() + `: bind: address already in use; set admin.listen_address to a free address, or to auto or off`}},
 	} {

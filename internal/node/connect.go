@@ -16,7 +16,7 @@ func (n *Node) connect(ctx context.Context) (*ring.Ring, *client.Pool, error) {
 		return nil, nil, err
 	}
 	if n.watched == nil { // it is no ingester itself
-		watched, err := n.rings.Watch(ctx, n.ingesters())
+		watched, err := fromRing(ctx, n, func(ctx context.Context) (*ring.Ring, error) { return n.rings.Watch(ctx, n.ingesters()) })
 		if err != nil {
 			return nil, nil, err
 		}

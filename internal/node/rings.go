@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -43,6 +44,20 @@ func (n *Node) openRings(ctx context.Context) (err error) {
 	return nil
 }
 
+// ringWithin is how long etcd or Consul may take to say who is in a ring. Jaeger waits a minute for a plugin.
+const ringWithin = 20 * time.Second
+
+// fromRing gets something from the store of rings, and says what to look at if it has none.
+func fromRing[T any](ctx context.Context, n *Node, get func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, ringWithin)
+	defer cancel()
+	got, err := get(ctx)
+	if r := n.cfg.Ring; err != nil && (r.Store == config.RingEtcd || r.Store == config.RingConsul) {
+		err = fmt.Errorf("%w; does %s answer at %s, as ring.endpoints says?", err, r.Store, r.Endpoints)
+	}
+	return got, err
+}
+
 // ringConfig says how a ring works.
 func (n *Node) ringConfig(name string, replication int, zones bool) ring.Config {
 	r := n.cfg.Ring
@@ -66,7 +81,9 @@ func (n *Node) join(ctx context.Context, c ring.Config, tokensFile string) (*rin
 	if err := n.openRings(ctx); err != nil {
 		return nil, err
 	}
-	m, err := n.rings.Join(ctx, c, ring.Self{ID: n.cfg.Instance.Name(), Address: n.address(), Zone: n.cfg.Instance.Zone, TokensFile: tokensFile})
+	m, err := fromRing(ctx, n, func(ctx context.Context) (*ring.Member, error) {
+		return n.rings.Join(ctx, c, ring.Self{ID: n.cfg.Instance.Name(), Address: n.address(), Zone: n.cfg.Instance.Zone, TokensFile: tokensFile})
+	})
 	if err != nil {
 		return nil, err
 	}
