@@ -21,13 +21,12 @@ import (
 	"github.com/jaeger-tempo/tempo/e2e/cluster/faults"
 )
 
-// TestChaos breaks a cluster in every way there is, one after the other, while checkers write and read through three plugin processes, of which one marks traces that may not be whole and the others
-// refuse them. After each
-// fault everything that was acknowledged during it is asked for, and at the end everything of all faults. It prints a table.
+// TestChaos breaks a cluster in every way there is, one after the other, while checkers write and read through three plugin processes, of which one
+// marks traces that may not be whole and the others refuse them. After each fault everything that was acknowledged during it is asked for, and at
+// the end everything of all faults. It prints a table.
 //
-// FAULT_TIME (10s) is how long an ingester at a time is killed; the object store is away for half of it, other faults
-// last a tenth. KILL_SEED (random,
-// printed) chooses what is hit.
+// FAULT_TIME (10s) is how long an ingester at a time is killed; the object store is away for half of it, other faults last a tenth. KILL_SEED
+// (random, printed) chooses what is hit.
 func TestChaos(t *testing.T) {
 	seed := environment(t, "KILL_SEED", time.Now().UnixNano()%1_000_000)
 	full := faultTime(t, 10*time.Second)
