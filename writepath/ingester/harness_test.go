@@ -1,7 +1,6 @@
 package ingester_test
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -21,7 +20,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/jaeger-tempo/tempo/tempodb"
-	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/trace"
@@ -305,16 +303,4 @@ func until(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("after 30 s not yet: %s", what)
 		}
 	}
-}
-
-// names lists the folders in one of a bucket.
-func names(t testing.TB, bucket backend.Bucket, dir string) (names []string) {
-	t.Helper()
-	if err := bucket.List(context.Background(), dir, func(name string) error {
-		names = append(names, name)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return names
 }
