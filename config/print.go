@@ -40,8 +40,9 @@ func Markdown() string {
 <!-- Written from config/keys.go: go test ./config -run TestDocumentation -update -->
 
 No configuration is needed: without one, everything has the default below. A configuration is a YAML
-file, named by ` + "`--config FILE`" + `; Jaeger passes on what it is told with
-` + "`--grpc-storage-plugin.configuration-file=FILE`" + `. ` + "`tempo-plugin --config FILE --config.print`" + ` checks a file
+file, named by ` + "`--config FILE`" + `, or ` + "`--config.file=FILE`" + `, to ` + "`tempo-plugin`" + ` and ` + "`tempo`" + ` alike: all processes of a cluster can share
+one, in which variables stand for what differs, see [jaeger-config/v1.57-cluster](../jaeger-config/v1.57-cluster/README.md). Jaeger passes on to the plugin
+what it is told with ` + "`--grpc-storage-plugin.configuration-file=FILE`" + `. ` + "`tempo-plugin --config FILE --config.print`" + ` checks a file
 and prints what is in effect.
 
 `)

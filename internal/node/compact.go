@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jaeger-tempo/tempo/compactor"
 	"github.com/jaeger-tempo/tempo/config"
@@ -12,8 +14,16 @@ import (
 	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
+// abandoned is the age at which the file of a writer that crashed is garbage, of a directory in place of an object store.
+const abandoned = 24 * time.Hour
+
 // Compact starts a compactor. It needs no directory.
 func (n *Node) Compact(ctx context.Context) error {
+	if dir := n.store.dir; dir != nil {
+		if _, err := dir.RemoveStale(ctx, abandoned); err != nil {
+			return fmt.Errorf("storage.blocks: %s: %w", n.store.at, err)
+		}
+	}
 	c := n.ringConfig(compactorsRing, 1, false)
 	member, err := n.join(ctx, c, "")
 	if err != nil {

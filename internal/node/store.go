@@ -19,14 +19,12 @@ import (
 // objectStore is what is known of the object store.
 type objectStore struct {
 	at     place.Place
-	claims bool // it is a backend.Claimer
+	claims bool          // it is a backend.Claimer
+	dir    *local.Bucket // nil if it is no directory
 }
 
 // isLocal reports whether it is a directory: the operating system caches it, and it does not fail for a moment.
-func (s objectStore) isLocal() bool { return s.at.Scheme == place.File }
-
-// abandoned is the age at which the file of a writer of a directory that crashed is garbage.
-const abandoned = 24 * time.Hour
+func (s objectStore) isLocal() bool { return s.dir != nil }
 
 func (n *Node) openStore(ctx context.Context) error {
 	url := n.cfg.Storage.Blocks
@@ -48,11 +46,8 @@ func (n *Node) openStore(ctx context.Context) error {
 		Kind: instrument.LastElement("data", "index", "filter", "search", "summary", "meta.json"),
 	})
 	n.admin.Metrics.MustRegister(counted.Collector())
-	if dir, ok := raw.(*local.Bucket); ok {
+	if n.store.dir, _ = raw.(*local.Bucket); n.store.dir != nil {
 		n.bucket = tracing.Bucket(counted)
-		if _, err := dir.RemoveStale(ctx, abandoned); err != nil {
-			return fmt.Errorf("storage.blocks: %s: %w", at, err)
-		}
 		return nil
 	}
 	retries := prometheus.NewCounter(prometheus.CounterOpts{
