@@ -192,24 +192,33 @@ func TestWhileTheObjectStoreIsDownTheTimeAfterALossStandsStill(t *testing.T) {
 	o := options(t)
 	store := &flaky{Bucket: o.Blocks}
 	store.down.Store(true)
-	o.Known, o.Whole, o.Blocks = true, 900*time.Millisecond, store
+	o.Known, o.Whole, o.Blocks = true, time.Hour, store
 	n := start(t, o)
+	first := n.Stats().WholeAt
 	n.store(group("a", 1, spans(1, 1, "ann")))
 	n.cut("a")
-	until(t, "it is tried twice", func() bool { return n.Stats().CopyErrors >= 2 }) // which takes longer than Whole
-	if n.Stats().Whole {
-		t.Error("answers count while the object store is down")
+	until(t, "it is tried twice, with a pause", func() bool { return n.Stats().CopyErrors >= 2 })
+	later := n.Stats().WholeAt
+	if by := later.Sub(first); by < 900*time.Millisecond {
+		t.Errorf("answers count only %v later, after a second without the object store", by)
 	}
 	n.stop()
 	n = start(t, o)
-	if n.Stats().Whole {
-		t.Error("answers count while the object store is down, after a restart")
+	if again := n.Stats().WholeAt; again.Before(later) {
+		t.Errorf("answers count from %v on, and after a restart from %v", later, again)
 	}
 	store.down.Store(false)
 	if err := n.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "answers count", func() bool { return n.Stats().Whole })
+	last := n.Stats().WholeAt
+	n.store(group("a", 2, spans(2, 1, "ann")))
+	if err := n.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := n.Stats(); !s.WholeAt.Equal(last) || s.Whole {
+		t.Errorf("with the object store back, the time goes on: %v, then %+v", last, s)
+	}
 }
 
 func TestADirectoryBelongsToOneInstance(t *testing.T) {
