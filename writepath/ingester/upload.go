@@ -27,6 +27,8 @@ const (
 
 // uploads are the local blocks, and how far their copying is.
 type uploads struct {
+	surveying sync.Mutex // held by survey, before mu
+
 	mu      sync.Mutex
 	blocks  map[blockName]*upload
 	waiting int64         // bytes of blocks that are not copied
@@ -102,9 +104,11 @@ func (i *Ingester) shortenLedger() {
 	}
 }
 
-// survey finds out which blocks there are.
+// survey finds out which blocks there are. One at a time: what an older look did not see must not count as gone after a newer one has.
 func (i *Ingester) survey(store *tracedb.Store) {
 	u := &i.uploads
+	u.surveying.Lock()
+	defer u.surveying.Unlock()
 	there := make(map[blockName]bool)
 	type found struct {
 		db    *tempodb.DB

@@ -470,3 +470,18 @@ func TestWhatIsPushedWhileADatabaseIsGivenUpIsKept(t *testing.T) {
 		t.Errorf("%d of %d traces in the object store", got, many)
 	}
 }
+
+func TestAFlushHasCopiedWhatWasPushedBeforeIt(t *testing.T) {
+	o := options(t)
+	o.Tick = 50 * time.Microsecond // others look for blocks all the time
+	n := start(t, o)
+	for id := uint64(1); id <= 100; id++ {
+		n.store(group("a", id, spans(id, 1, "ann")))
+		if err := n.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(remote(t, o.Blocks, "a")); got != int(id) {
+			t.Fatalf("after flush %d there are %d blocks", id, got)
+		}
+	}
+}
