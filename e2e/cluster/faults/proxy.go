@@ -43,8 +43,9 @@ type Proxy struct {
 }
 
 type answered struct {
-	resp *http.Response
-	body []byte
+	status int
+	header http.Header
+	body   []byte
 }
 
 // Common are what can happen to a request, and how often, relative to each other.
@@ -214,13 +215,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if kind == "late" {
 		p.stall(r)
 		time.Sleep(time.Duration(where * float64(longestDelay)))
-		p.again(out)
+		_, _ = p.again(out) // nobody waits for the answer
 		p.leave()
 		p.spoiled(w, r, "reset")
 		return
 	}
 	// A client that gives up does not stop the request: what it has sent may be done later, and settle waits for it.
-	resp, answer, err := p.again(out)
+	got, err := p.again(out)
 	p.leave()
 	if err != nil && when != "in request" { // the server is down
 		p.spoiled(w, r, "reset")
@@ -231,14 +232,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := w.Header()
-	maps.Copy(header, resp.Header)
+	maps.Copy(header, got.header)
 	if r.Method != http.MethodHead {
-		header.Set("Content-Length", fmt.Sprint(len(answer)))
+		header.Set("Content-Length", fmt.Sprint(len(got.body)))
 	}
-	w.WriteHeader(resp.StatusCode)
+	answer := got.body
+	w.WriteHeader(got.status)
 	if kind == "cut" && len(answer) > 0 {
-		w.Write(answer[:int(where*float64(len(answer)))])
-		http.NewResponseController(w).Flush()
+		_, _ = w.Write(answer[:int(where*float64(len(answer)))])
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	if kind == "slow" { // at times too slow, and always progressing
@@ -248,48 +250,48 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if _, err := w.Write(part); err != nil {
 				return
 			}
-			http.NewResponseController(w).Flush()
+			_ = http.NewResponseController(w).Flush()
 		}
 		return
 	}
-	w.Write(answer)
+	_, _ = w.Write(answer) // the client may be gone
 }
 
 // again does what GCS does and the fake server does not: a chunk of an upload that has arrived already, and is sent again because the client does not
 // know, is not appended once more.
-func (p *Proxy) again(out *http.Request) (*http.Response, []byte, error) {
+func (p *Proxy) again(out *http.Request) (answered, error) {
 	part := out.Header.Get("Content-Range")
 	if part == "" || !p.Chunks {
 		return p.forward(out)
 	}
 	key := out.URL.String() + " " + part
 	p.mu.Lock()
-	a, ok := p.chunks[key]
+	got, ok := p.chunks[key]
 	p.mu.Unlock()
 	if ok {
-		return a.resp, a.body, nil
+		return got, nil
 	}
-	resp, body, err := p.forward(out)
+	got, err := p.forward(out)
 	if err == nil {
 		p.mu.Lock()
-		p.chunks[key] = answered{resp, body}
+		p.chunks[key] = got
 		p.mu.Unlock()
 	}
-	return resp, body, err
+	return got, err
 }
 
-func (p *Proxy) forward(out *http.Request) (*http.Response, []byte, error) {
+func (p *Proxy) forward(out *http.Request) (answered, error) {
 	if out.Method != http.MethodGet && out.Method != http.MethodHead {
 		p.Writing.RLock()
 		defer p.Writing.RUnlock()
 	}
-	resp, err := p.client.RoundTrip(out.WithContext(context.WithoutCancel(out.Context())))
+	response, err := p.client.RoundTrip(out.WithContext(context.WithoutCancel(out.Context())))
 	if err != nil {
-		return nil, nil, err
+		return answered{}, err
 	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	return resp, answer, err
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return answered{response.StatusCode, response.Header, body}, err
 }
 
 // spoiled does to the client what the fault is.
@@ -301,12 +303,12 @@ func (p *Proxy) spoiled(w http.ResponseWriter, r *http.Request, kind string) {
 	case "reset":
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
-			c.(*net.TCPConn).SetLinger(0)
+			_ = c.(*net.TCPConn).SetLinger(0)
 			c.Close()
 		}
 	default:
 		code := http.StatusServiceUnavailable
-		fmt.Sscan(kind, &code)
+		_, _ = fmt.Sscan(kind, &code)
 		http.Error(w, "spoiled", code)
 	}
 }
@@ -316,7 +318,7 @@ const longestDelay = 500 * time.Millisecond
 
 // stall lets a client wait until it gives up, or for longer than it should.
 func (p *Proxy) stall(r *http.Request) {
-	io.Copy(io.Discard, r.Body) // only then it is seen when the client gives up
+	_, _ = io.Copy(io.Discard, r.Body) // only then it is seen when the client gives up
 	select {
 	case <-r.Context().Done():
 	case <-time.After(10 * time.Second):

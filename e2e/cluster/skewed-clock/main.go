@@ -65,7 +65,7 @@ func run(folder, output, pkg string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	replace := make(map[string]string)
 	for name, content := range map[string]string{
 		"time.go": strings.Replace(string(text), now, now+"\tsec += skew\n", 1),
