@@ -366,9 +366,49 @@ func TestOnlyWhatTheReplicationCanStandIsForgotten(t *testing.T) {
 		{"what has no second copy", 1, false, map[string]ring.InstanceDesc{"a": at("x", 0), "b": at("x", 2*time.Hour)}, nil},
 	} {
 		c.Replication, c.Zones = test.replication, test.zones
-		if got := forgotten(&ring.Desc{Ingesters: test.ring}, c, now); !slices.Equal(got, test.want) {
+		last := make(map[string]heard)
+		for id, i := range test.ring {
+			last[id] = heard{i.Timestamp, time.Unix(i.Timestamp, 0)}
+		}
+		if got := forgotten(&ring.Desc{Ingesters: test.ring}, last, c, now); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
+	}
+}
+
+// TestOnlyWhoHasListenedForgets: what counts is for how long nothing was heard here, and not how old the last word is; else one that has just started and knows
+// of an instance only what it said long ago would take it out of the ring while it is written to.
+func TestOnlyWhoHasListenedForgets(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	c := Config{Replication: 3, HeartbeatTimeout: 10 * time.Second, ForgetAfter: time.Minute}
+	a := &attendant{config: c}
+	listen := func(d time.Duration, b int64) []string {
+		now = now.Add(d)
+		desc := &ring.Desc{Ingesters: map[string]ring.InstanceDesc{"a": {Timestamp: now.Unix()}, "b": {Timestamp: b}}}
+		a.listen(desc, now)
+		return forgotten(desc, a.heard, c, now)
+	}
+	const old = 500_000
+	for range 12 {
+		if got := listen(5*time.Second, old); got != nil {
+			t.Fatalf("%v is forgotten, though nobody has listened for long", got)
+		}
+	}
+	listen(5*time.Second, old+1) // a clock that is wrong, but goes
+	for range 12 {
+		if got := listen(5*time.Second, old+1); got != nil {
+			t.Fatalf("%v is forgotten, which was heard of", got)
+		}
+	}
+	if got := listen(time.Hour, old+1); got != nil {
+		t.Errorf("%v is forgotten by one that was stopped for an hour", got)
+	}
+	for range 12 {
+		listen(5*time.Second, old+1)
+	}
+	if got := listen(5*time.Second, old+1); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("%v is forgotten, want b", got)
 	}
 }
 
