@@ -220,6 +220,9 @@ func (x *trial) append(entries []Entry) (acknowledged bool) {
 		ctx = short
 	}
 	err := x.db.Append(ctx, entries)
+	for !x.faulty && errors.Is(err, ErrBehind) { // the machine is busy with other things; of it nothing was appended
+		err = x.db.Append(ctx, entries)
+	}
 	if err != nil && (!x.faulty || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrBehind)) {
 		x.fail("append: %w", err)
 	}
