@@ -21,6 +21,7 @@
 //   - A new instance is JOINING, and no one writes to it, for Config.Settle: until every reader can be expected to know it.
 //   - A dead instance is forgotten, so that it no longer counts as failed, only after Config.ForgetAfter: when what it shared with another
 //     instance alone has long been uploaded by that other.
+//   - Fewer instances than a write has replicas are never all: those that are absent, forgotten or not known here yet, count as failed.
 //
 // All types may be used concurrently.
 package ring

@@ -82,19 +82,28 @@ type ReadSet struct {
 }
 
 // Enough reports whether the answers are enough though those in failed, of Ask, did not answer well. So they are while fewer than half of the replicas
-// of anything can be among the silent and the failed: up to Replication/2 instances, or instances of up to Replication/2 zones.
+// of anything can be among the failed, the silent and the absent: up to Replication/2 instances, or instances of up to Replication/2 zones.
+//
+// Absent are those that must have been there for a write that took all its replicas and are registered no more: forgotten, or not known here yet. They may hold
+// what one of the others alone holds too.
 func (s *ReadSet) Enough(failed ...Instance) bool {
-	most := s.Replication / 2
-	if !s.Zones {
-		return len(s.Silent)+len(failed) <= most
+	without := len(s.Silent) + len(failed)
+	there := len(s.Silent) + len(s.Ask)
+	if s.Zones {
+		without, there = zonesOf(s.Silent, failed), zonesOf(s.Silent, s.Ask)
 	}
+	return without+max(s.Replication-there, 0) <= s.Replication/2
+}
+
+// zonesOf counts the zones that instances are in.
+func zonesOf(lists ...[]Instance) int {
 	zones := make(map[string]struct{})
-	for _, list := range [2][]Instance{s.Silent, failed} {
+	for _, list := range lists {
 		for _, i := range list {
 			zones[i.Zone] = struct{}{}
 		}
 	}
-	return len(zones) <= most
+	return len(zones)
 }
 
 // ReadSet returns whom to ask now. It is ErrNoInstances while nobody is registered: then nothing recent was ever written, or the ring is

@@ -320,24 +320,36 @@ func TestABatchGoesToTheInstancesOfTheRing(t *testing.T) {
 
 func TestReadsBearLessThanHalfOfTheReplicas(t *testing.T) {
 	t.Parallel()
-	in := func(zone string) Instance { return Instance{Zone: zone} }
+	in := func(zones ...string) (all []Instance) {
+		for _, zone := range zones {
+			all = append(all, Instance{Zone: zone})
+		}
+		return all
+	}
 	for _, c := range []struct {
-		name           string
-		replication    int
-		zones          bool
-		silent, failed []Instance
-		enough         bool
+		name                string
+		replication         int
+		zones               bool
+		ask, silent, failed []Instance
+		enough              bool
 	}{
-		{"one copy, all answer", 1, false, nil, nil, true},
-		{"one copy, one fails", 1, false, nil, []Instance{in("x")}, false},
-		{"one copy, one is silent", 1, false, []Instance{in("x")}, nil, false},
-		{"one fails", 3, false, nil, []Instance{in("x")}, true},
-		{"two fail", 3, false, nil, []Instance{in("x"), in("x")}, false},
-		{"one is silent, one fails", 3, false, []Instance{in("x")}, []Instance{in("x")}, false},
-		{"a zone fails", 3, true, []Instance{in("x")}, []Instance{in("x"), in("x")}, true},
-		{"one in each of two zones fails", 3, true, []Instance{in("x")}, []Instance{in("y")}, false},
+		{"one copy, all answer", 1, false, in("x"), nil, nil, true},
+		{"one copy, one fails", 1, false, in("x", "x"), nil, in("x"), false},
+		{"one copy, one is silent", 1, false, in("x"), in("x"), nil, false},
+		{"all answer", 3, false, in("x", "x", "x"), nil, nil, true},
+		{"one fails", 3, false, in("x", "x", "x"), nil, in("x"), true},
+		{"two fail", 3, false, in("x", "x", "x", "x"), nil, in("x", "x"), false},
+		{"one is silent, one fails", 3, false, in("x", "x", "x"), in("x"), in("x"), false},
+		{"one of three is absent", 3, false, in("x", "x"), nil, nil, true},
+		{"one of three is absent, one fails", 3, false, in("x", "x"), nil, in("x"), false},
+		{"one of three is absent, one is silent", 3, false, in("x"), in("x"), nil, false},
+		{"two of three are absent", 3, false, in("x"), nil, nil, false},
+		{"a zone fails", 3, true, in("x", "x", "y", "z"), nil, in("x", "x"), true},
+		{"one in each of two zones fails", 3, true, in("x", "y", "z"), in("x"), in("y"), false},
+		{"a zone is absent", 3, true, in("y", "z", "z"), nil, nil, true},
+		{"a zone is absent, one fails in another", 3, true, in("y", "z", "z"), nil, in("z"), false},
 	} {
-		set := &ReadSet{Replication: c.replication, Zones: c.zones, Silent: c.silent}
+		set := &ReadSet{Replication: c.replication, Zones: c.zones, Ask: c.ask, Silent: c.silent}
 		if set.Enough(c.failed...) != c.enough {
 			t.Errorf("%s: enough is %v", c.name, !c.enough)
 		}
