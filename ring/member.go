@@ -97,10 +97,17 @@ func (s *Store) Join(ctx context.Context, c Config, self Self) (*Member, error) 
 // restart makes an instance PENDING that ended while it was JOINING. The lifecycler means to, without a newer heartbeat, which gossip takes for no change: then it
 // would not start.
 func (r *Ring) restart(ctx context.Context, id string) error {
-	if state, err := r.ring.GetInstanceState(id); err != nil || state != ring.JOINING {
-		return nil // most often it is not in the ring
+	if !r.ring.HasInstance(id) { // most often
+		return nil
 	}
-	err := r.ring.KVClient.CAS(ctx, r.config.key(), func(in any) (out any, retry bool, err error) {
+	state, err := r.ring.GetInstanceState(id)
+	if err != nil {
+		return fmt.Errorf("ring %s: state of instance %s: %w", r.config.Name, id, err)
+	}
+	if state != ring.JOINING {
+		return nil
+	}
+	err = r.ring.KVClient.CAS(ctx, r.config.key(), func(in any) (out any, retry bool, err error) {
 		desc, ok := in.(*ring.Desc)
 		if !ok || desc == nil {
 			return nil, false, nil

@@ -81,7 +81,8 @@ func (c *realCluster) start(i int) {
 	n.ingester.Register(n.server)
 	go func() { n.served <- n.server.Serve(l) }()
 	// The pool may have learnt that nobody is there; until it tries again the node is as good as dead.
-	for err := error(errRefused); err != nil; {
+	err = errRefused
+	for err != nil {
 		to, dialErr := c.pool.Client(n.address)
 		if dialErr != nil {
 			c.t.Fatal(dialErr)
