@@ -9,7 +9,6 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -135,42 +134,16 @@ func (r *acksResult) grpc(o *options, sync wal.Sync) error {
 	}
 	syncs := syncsOf(store)
 	took := make([]time.Duration, len(many))
-	var next atomic.Int64
-	begin := time.Now()
-	group, grouped := errgroup.WithContext(ctx)
-	for range callers {
-		group.Go(func() error {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(many) {
-					return nil
-				}
-				begin := time.Now()
-				if _, err := client.WriteSpan(grouped, &storage_v1.WriteSpanRequest{Span: many[i]}); err != nil {
-					return err
-				}
-				took[i] = time.Since(begin)
-			}
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if r.Wall, err = writeSpans(ctx, client, many, took); err != nil {
 		return err
 	}
-	r.Wall, r.Spans = time.Since(begin), len(many)
+	r.Spans = len(many)
 	r.P50, r.P99 = percentile(took, 50), percentile(took, 99)
 	r.Syncs = syncsOf(store) - syncs
 
-	lonely := make([]time.Duration, 0, len(spans)-len(many))
-	begin = time.Now()
-	for _, span := range spans[len(many):] {
-		begin := time.Now()
-		if _, err := client.WriteSpan(ctx, &storage_v1.WriteSpanRequest{Span: span}); err != nil {
-			return err
-		}
-		lonely = append(lonely, time.Since(begin))
+	if r.Batch, r.BatchP50, err = writeAlone(ctx, client, spans[len(many):]); err != nil {
+		return err
 	}
-	r.Batch, r.BatchP50 = time.Since(begin), percentile(lonely, 50)
-
 	parts, err := partsOf(spans)
 	if err != nil {
 		return err

@@ -116,3 +116,17 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 }
+
+// TestClusterBenchmark runs real processes; what is asked of them is compared with the truth.
+func TestClusterBenchmark(t *testing.T) {
+	var out bytes.Buffer
+	o := options{Dir: t.TempDir(), Seed: 1, Traces: 100, Writers: 2, Lookups: 50, Searches: 1, Growth: []int{2}, BlockTraces: 30, CallSpans: 200, Cluster: true}
+	if err := run(o, &out, "", false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"cluster, fsync always: plugin", "cluster, fsync never: plugin", "  replay", "Cluster: 3 ingesters with"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table has no %q:\n%s", want, out.String())
+		}
+	}
+}

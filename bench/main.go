@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type options struct {
 	Growth      []int // blocks of the stores that are compared
 	BlockTraces int   // in each of their blocks
 	CallSpans   int   // that are written by gRPC
+
+	Cluster bool // measure one too
 
 	// Of a phase that runs several times:
 	Blocks int
@@ -64,6 +67,7 @@ func main() {
 	})
 	flag.IntVar(&o.BlockTraces, "block-traces", 1000, "traces in each block of those")
 	flag.IntVar(&o.CallSpans, "calls", 40_000, "spans that are written by gRPC, each with a call of its own")
+	flag.BoolVar(&o.Cluster, "cluster", true, "measure a cluster of three ingesters too, whose programs are built first")
 	flag.StringVar(&o.Dir, "dir", "", "`directory` to work in, on the disk to measure (default: a temporary one)")
 	flag.StringVar(&file, "json", "", "write the rows to this `file` too")
 	flag.StringVar(&o.Profile, "profile", "", "write a CPU profile of each phase into this `directory`")
@@ -123,6 +127,25 @@ func run(o options, out io.Writer, file string, keep bool) (err error) {
 		all.growth = append(all.growth, result)
 		phases = append(phases, phase{"grow", of, new(any)}, phase{"growth", of, result})
 	}
+	if o.Cluster {
+		progress("building the programs of a cluster")
+		if err := buildPrograms(&o); err != nil {
+			return err
+		}
+		for _, sync := range []wal.Sync{wal.SyncAlways, wal.SyncInterval, wal.SyncNever} {
+			of := o
+			of.Sync = sync.String()
+			result := new(clusterWriteResult)
+			all.clusterWrites = append(all.clusterWrites, result)
+			phases = append(phases, phase{"cluster-write", of, result})
+		}
+		if len(o.Growth) > 0 { // the largest store of that
+			of := o
+			of.Blocks = slices.Max(o.Growth)
+			all.clusterRead = new(clusterReadResult)
+			phases = append(phases, phase{"cluster-read", of, all.clusterRead})
+		}
+	}
 	for _, p := range phases {
 		p.of.Phase = p.name
 		progress("%s", p.of.title())
@@ -150,6 +173,9 @@ type results struct {
 	compact compactResult
 	acks    []*acksResult
 	growth  []*growthResult
+
+	clusterWrites []*clusterWriteResult
+	clusterRead   *clusterReadResult // nil if it was not measured
 }
 
 // title is the phase's name, by which it is told from others of its kind.
@@ -210,7 +236,8 @@ func runPhase(text string) error {
 		return err
 	}
 	phases := map[string]func(*options) (any, error){"write": write, "recent": recent, "read": read, "scatter": scatter, "compact": compact,
-		"acks": acks, "grow": grow, "growth": growth}
+		"acks": acks, "grow": grow, "growth": growth,
+		"cluster-write": clusterWrite, "cluster-read": clusterRead}
 	phase, ok := phases[o.Phase]
 	if !ok {
 		return fmt.Errorf("unknown phase %q", o.Phase)

@@ -21,6 +21,8 @@ type report struct {
 	// Growth has what questions cost, by number of blocks.
 	BlockTraces int             `json:"block_traces,omitempty"`
 	Growth      []*growthResult `json:"growth,omitempty"`
+	// Cluster has the times of questions to one.
+	Cluster *clusterReadResult `json:"cluster,omitempty"`
 }
 
 // row is a line of the table.
@@ -89,7 +91,10 @@ func (r *report) fill(o *options, all *results) {
 	for _, a := range all.acks {
 		r.acks(o, a)
 	}
-	r.Growth, r.BlockTraces = all.growth, o.BlockTraces
+	for _, w := range all.clusterWrites {
+		r.clusterWrite(o, w)
+	}
+	r.Growth, r.BlockTraces, r.Cluster = all.growth, o.BlockTraces, all.clusterRead
 	r.add("open, settled", ms(d.Open), "ms", 0, "from nothing to ready, in a new process")
 }
 
@@ -120,6 +125,9 @@ func (r *report) print(w io.Writer) {
 	_ = t.Flush() // to a terminal or a pipe: nothing to be done about an error
 	if len(r.Growth) > 0 {
 		r.printGrowth(w)
+	}
+	if r.Cluster != nil {
+		r.Cluster.print(w)
 	}
 }
 
