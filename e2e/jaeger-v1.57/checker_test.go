@@ -423,11 +423,9 @@ func equalSpans(a, b *model.Span) bool {
 	return errX == nil && errY == nil && string(x) == string(y)
 }
 
-// everything asks for all that was acknowledged, by ID and by search. An answer that is an error is asked for again for as long as patience.
+// everything asks for all that was acknowledged, by ID and by search. An answer that is an error is asked for again for as long as patience, each.
 func (c *checker) everything(t *testing.T, patience time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	c.strict.Store(true)
 	type question struct {
 		w      int
@@ -439,7 +437,10 @@ func (c *checker) everything(t *testing.T, patience time.Duration) {
 	for i := range 2 * len(c.plugins) {
 		wg.Go(func() {
 			for q := range questions {
-				if err := c.ask(ctx, c.plugins[i%len(c.plugins)], q.w, q.n, q.search); err != nil {
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				err := c.ask(ctx, c.plugins[i%len(c.plugins)], q.w, q.n, q.search)
+				cancel()
+				if err != nil {
 					c.found.wrong(&c.found.missing, 1, "no answer for span %d of writer %d within %v: %v", q.n, q.w, patience, err)
 				}
 			}
