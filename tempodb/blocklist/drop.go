@@ -61,10 +61,11 @@ func Drop(ctx context.Context, bucket backend.Bucket, tenant string, ids []block
 	if err != nil {
 		return err
 	}
+	content = append(content, '\n')
 	var mu sync.Mutex
 	var errs []error
 	inParallel(8, ids, func(id block.ID) {
-		if err := put(ctx, bucket, tenant+"/"+markName(id, at.At), append(content, '\n')); err != nil {
+		if err := put(ctx, bucket, tenant+"/"+markName(id, at.At), content); err != nil {
 			mu.Lock()
 			defer mu.Unlock()
 			if len(errs) < maxReapErrors {
