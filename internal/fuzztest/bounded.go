@@ -15,7 +15,7 @@ func Bounded(t testing.TB, limit int, decode func()) {
 	t.Helper()
 	before := allocated()
 	decode()
-	if n := allocated() - before; n > uint64(limit)+Slack {
+	if n := allocated() - before; n > perByte*uint64(limit)+Slack {
 		t.Errorf("%d bytes were allocated, where the input justifies %d", n, limit)
 	}
 }
