@@ -9,6 +9,8 @@ GO ?= go
 BIN := bin
 JAEGER := $(BIN)/jaeger-v1.57
 TOOLS := $(CURDIR)/$(BIN)/tools
+# What the tests of e2e/jaeger-v1.57 look for before any of them runs.
+ALONE := $(JAEGER)/all-in-one $(JAEGER)/tracegen
 # What a cluster needs beside the programs of this repository.
 CLUSTER := $(JAEGER)/collector $(JAEGER)/query $(BIN)/objectstores/fake-gcs-server
 # The tests with real programs of others, each in a module of its own.
@@ -59,7 +61,7 @@ fuzz: need-go ## every fuzz target, a minute each (FUZZTIME=60s, PKG=./trace/...
 	@FUZZTIME="$(FUZZTIME)" PKG="$(PKG)" GO="$(GO)" scripts/fuzz
 
 .PHONY: e2e
-e2e: need-cc build $(JAEGER)/all-in-one $(JAEGER)/tracegen $(CLUSTER) ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
+e2e: need-cc build $(ALONE) $(CLUSTER) ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
 	@for m in $(E2E_MODULES); do \
 		echo "==> end-to-end tests of $$m"; \
 		(cd $$m && $(GO) test -count=1 -timeout 20m $(E2E) ./...); \
@@ -68,21 +70,21 @@ e2e: need-cc build $(JAEGER)/all-in-one $(JAEGER)/tracegen $(CLUSTER) ## real pr
 .PHONY: chaos
 chaos: chaos-plugin chaos-database chaos-cluster ## everything breaks, for long, and nothing acknowledged is lost: the plugin, databases on object stores, a cluster (ROUNDS=, SEED=, FAULT_TIME=10m)
 .PHONY: chaos-plugin chaos-database chaos-cluster
-chaos-plugin: build
+chaos-plugin: build $(ALONE)
 	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
 chaos-database:
 	@cd e2e/objectstores && FAULT_TIME=$(or $(FAULT_TIME),10m) \
 		$(GO) test -count=1 -timeout 0 -v -run 'OnABesetStore' . -args -seed $(or $(SEED),$$RANDOM)
 
-chaos-cluster: build $(CLUSTER) skewed
+chaos-cluster: build $(ALONE) $(CLUSTER) skewed
 	@cd e2e/jaeger-v1.57 && FAULT_TIME=$(or $(FAULT_TIME),10m) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 0 -v -run '^TestChaos$$' .
 
 .PHONY: soak
 soak: soak-database soak-cluster ## random histories of the database against a model, crashes and kills; then a cluster under load: an hour each (SOAK=1h, SEED=)
 .PHONY: soak-database soak-cluster
-soak-cluster: build $(CLUSTER)
+soak-cluster: build $(ALONE) $(CLUSTER)
 	@cd e2e/jaeger-v1.57 && CLUSTER_SOAK=$(or $(SOAK),1h) $(GO) test -count=1 -timeout 0 -v -run '^TestClusterSoak$$' .
 soak-database: need-go
 	@SOAK=$(or $(SOAK),1h) SOAK_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./tempodb
