@@ -19,6 +19,7 @@
 // tokens move; see ReadSet. Two things make it hold while instances come and go:
 //
 //   - A new instance is JOINING, and no one writes to it, for Config.Settle: until every reader can be expected to know it.
+//     One that comes back after it was forgotten is ACTIVE at once by its tokens, and takes no writes for as long (Member.Settled).
 //   - A dead instance is forgotten, so that it no longer counts as failed, only after Config.ForgetAfter: when what it shared with another
 //     instance alone has long been uploaded by that other.
 //   - Fewer instances than a write has replicas are never all: those that are absent, forgotten or not known here yet, count as failed.

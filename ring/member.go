@@ -30,6 +30,7 @@ type Member struct {
 	*Ring
 	lifecycler *ring.Lifecycler
 	known      bool
+	settled    time.Time
 }
 
 // Join enters the ring: at once where it stood before if it has tokens from before, else JOINING, and ACTIVE after Config.Settle.
@@ -58,6 +59,9 @@ func (s *Store) Join(ctx context.Context, c Config, self Self) (*Member, error) 
 		return nil, err
 	}
 	m := &Member{Ring: watched, known: watched.ring.HasInstance(self.ID)}
+	if others := watched.ring.InstancesCount(); !m.known && others > 0 {
+		m.settled = time.Now().Add(c.Settle)
+	}
 	lc := ring.LifecyclerConfig{
 		RingConfig:       s.ringConfig(c),
 		NumTokens:        self.Tokens,
@@ -129,6 +133,10 @@ func (r *Ring) restart(ctx context.Context, id string) error {
 
 // Known reports whether the ring knew an instance of this ID before it joined.
 func (m *Member) Known() bool { return m.known }
+
+// Settled is from when on this instance may acknowledge writes, whatever its state: one that the others had forgotten is ACTIVE at once if it has its tokens, and
+// readers do not ask it before they have heard of it. The zero time is from the start.
+func (m *Member) Settled() time.Time { return m.settled }
 
 // Self returns this instance as the ring should know it.
 func (m *Member) Self() Instance {

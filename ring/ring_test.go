@@ -246,6 +246,34 @@ func TestAnInstanceTakesItsPlaceAgainWhenItRestarts(t *testing.T) {
 	}
 }
 
+func TestAnInstanceThatWasForgottenSettlesThoughItHasItsTokens(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	open := gossips(t)
+	first := open()
+	c := quick
+	c.HeartbeatTimeout, c.ForgetAfter = 2*time.Second, 4*time.Second
+	stays := join(t, first, c, Self{ID: "a", Address: "127.0.0.1:1"})
+	if !stays.Settled().IsZero() {
+		t.Error("the first instance of a ring waits for readers")
+	}
+	returns := join(t, open(first.Address()), c, Self{ID: "b", Address: "127.0.0.1:2", TokensFile: file})
+	await(t, "it has settled", func() bool { ok, _ := filepath.Glob(file + ".settled"); return len(ok) == 1 })
+	stopAll(t, returns)
+	again := join(t, open(first.Address()), c, Self{ID: "b", Address: "127.0.0.1:2", TokensFile: file})
+	if !again.Known() || !again.Settled().IsZero() {
+		t.Error("an instance that was away for a moment settles again")
+	}
+	stopAll(t, again)
+	await(t, "it is forgotten", func() bool { return states(t, stays.Ring) == "127.0.0.1:1 ACTIVE" })
+	c.Settle = time.Hour
+	again = join(t, open(first.Address()), c, Self{ID: "b", Address: "127.0.0.1:2", TokensFile: file})
+	if again.Known() || time.Until(again.Settled()) < 30*time.Minute {
+		t.Errorf("who was forgotten takes writes from %v on", again.Settled())
+	}
+	stopAll(t, again, stays)
+}
+
 func tokensOf(r *Ring, id string) []uint32 {
 	members, err := r.ring.GetInstanceDescsForOperation(ring.Reporting)
 	if err != nil {

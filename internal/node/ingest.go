@@ -42,7 +42,7 @@ func (n *Node) Ingest(ctx context.Context) error {
 	n.watched = member.Ring
 	keep := retention(n.cfg.Retention)
 	i, err := ingester.Start(ingester.Options{
-		Dir: n.path("ingester"), Instance: n.cfg.Instance.Name(), Blocks: n.bucket, Ring: member, Known: member.Known(),
+		Dir: n.path("ingester"), Instance: n.cfg.Instance.Name(), Blocks: n.bucket, Ring: member, Known: member.Known(), Settled: member.Settled(),
 		Whole: n.cfg.Ring.ForgetAfter, Keep: n.cfg.Ingester.Keep,
 		Sync: policy, SyncEvery: n.cfg.WAL.SyncInterval, CutBytes: n.cfg.Cut.Bytes, CutAge: n.cfg.Cut.Age,
 		Retention: func(tenant string) time.Duration { return keep(tenant).MaxAge },
@@ -58,7 +58,7 @@ func (n *Node) Ingest(ctx context.Context) error {
 	}
 	n.ingester = i
 	n.ready = append(n.ready, i.Ready, func() error {
-		if state := member.Self().State; state == "PENDING" || state == "JOINING" {
+		if state := member.Self().State; state == "PENDING" || state == "JOINING" || time.Now().Before(member.Settled()) {
 			return fmt.Errorf("the ring knows this instance since a moment ago, and nobody writes to it before ring.settle, %v, is over", n.cfg.Ring.Settle)
 		}
 		return nil

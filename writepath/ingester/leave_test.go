@@ -96,6 +96,18 @@ func TestWhoLeavesHasCopiedEverythingAndAnswersUntilItHasLeft(t *testing.T) {
 	}
 }
 
+func TestWhoReadersMayNotKnowYetTakesNothing(t *testing.T) {
+	o := options(t)
+	o.Settled = time.Now().Add(time.Hour)
+	n := start(t, o)
+	if _, err := n.Push(t.Context(), &ingesterpb.PushRequest{Groups: []*ingesterpb.Group{group("a", 1, spans(1, 1, "ann"))}}); status.Code(err) != codes.Unavailable {
+		t.Errorf("push before readers know of it: %v", err)
+	}
+	o = options(t)
+	o.Settled = time.Now().Add(-time.Millisecond)
+	start(t, o).store(group("a", 1, spans(1, 1, "ann")))
+}
+
 func TestALeaveThatIsCutShortKeepsThePlace(t *testing.T) {
 	o := options(t)
 	ring, store := &place{}, &flaky{Bucket: o.Blocks}

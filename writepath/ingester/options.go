@@ -27,6 +27,8 @@ type Options struct {
 	Whole time.Duration
 	// Keep is how long a block stays here after it was copied to the object store; 15 minutes if zero.
 	Keep time.Duration
+	// Settled is from when on pushes are taken: readers must know of this ingester by then. The zero time is from the start.
+	Settled time.Time
 	// LeaveAfter is how long Leave waits before it gives up the place in the ring; Keep if zero. It must not be shorter than the Keep of any ingester.
 	LeaveAfter time.Duration
 

@@ -30,6 +30,9 @@ func (s *server) Push(ctx context.Context, req *ingesterpb.PushRequest) (*ingest
 	if i.leaving.Load() {
 		return nil, unavailable("ingester %s is leaving and takes nothing any more", i.o.Instance)
 	}
+	if wait := time.Until(i.o.Settled); wait > 0 {
+		return nil, unavailable("ingester %s was unknown to the ring and takes nothing before readers know of it, in %v", i.o.Instance, wait.Round(time.Millisecond))
+	}
 	groups := req.GetGroups()
 	var size int64
 	byTenant := make(map[string][]int)
