@@ -20,8 +20,8 @@ import (
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
 )
 
-// Group is what is stored whole or not at all: entries of one tenant, in the form in which they go to ingesters. It never changes, so that the same one may
-// go to several.
+// Group is what has one outcome: entries of one tenant, in the form in which they go to ingesters. It is stored whole, but for the traces that a limit
+// refuses. It never changes, so that the same one may go to several.
 type Group struct {
 	wire mem.Buffer // a field of ingesterpb.PushRequest
 }
