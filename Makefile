@@ -47,10 +47,12 @@ race: need-go need-cc ## the same tests under the race detector
 	@$(GO) test -race -timeout 20m ./...
 
 .PHONY: lint
-lint: need-go $(BIN)/tools/staticcheck $(BIN)/tools/golangci-lint ## gofmt, go vet, staticcheck, golangci-lint
+lint: need-go $(BIN)/tools/staticcheck $(BIN)/tools/golangci-lint ## gofmt, stale generated code, go vet, staticcheck, golangci-lint
 	@echo "==> gofmt"
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 		if [ -n "$$bad" ]; then echo "not formatted (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
+	@echo "==> code of .proto files"
+	@$(GO) run -C tools/proto . -root ../.. -check $$(git ls-files '*.proto')
 	@for m in . $(E2E_MODULES); do \
 		echo "==> go vet, staticcheck and golangci-lint in $$m"; \
 		(cd $$m && $(GO) vet ./... && $(TOOLS)/staticcheck ./... && $(TOOLS)/golangci-lint run ./...); \
@@ -94,7 +96,7 @@ bench: need-go ## the table of numbers beside their goals (BENCH="-traces 2000" 
 	@$(GO) run ./bench $(BENCH)
 
 .PHONY: proto
-proto: need-go ## the Go code of the .proto files, which is committed
+proto: need-go ## the Go code of the .proto files, here and of Jaeger's storage API v2, which is committed
 	@$(GO) run -C tools/proto . -root ../.. $$(git ls-files '*.proto')
 
 .PHONY: clean

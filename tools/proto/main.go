@@ -5,7 +5,8 @@
 //
 //	proto -root DIR FILE...
 //
-// Each FILE is relative to DIR; its code goes where its go_package says, below the module of DIR.
+// Each FILE is relative to DIR; its code goes where its go_package says, below the module of DIR. With them it makes the code of the files of
+// Jaeger's (see jaeger.go). With -check nothing is written: what differs from the code that is there is an error.
 package main
 
 import (
@@ -14,9 +15,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
@@ -32,19 +36,27 @@ const module = "github.com/jaeger-tempo/tempo"
 
 func main() {
 	root := flag.String("root", ".", "the directory that imports are relative to, and code is written below")
+	check := flag.Bool("check", false, "only compare the code with what is there")
 	flag.Parse()
-	if err := run(context.Background(), *root, flag.Args()); err != nil {
+	if err := run(context.Background(), *root, flag.Args(), *check); err != nil {
 		fmt.Fprintln(os.Stderr, "proto:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, root string, files []string) error {
+func run(ctx context.Context, root string, files []string, check bool) error {
 	if len(files) == 0 {
 		return errors.New("no files are named")
 	}
+	jaeger, err := newJaegerResolver(ctx)
+	if err != nil {
+		return err
+	}
+	files = slices.Concat(files, slices.Sorted(maps.Keys(jaegerPackages)))
 	compiler := protocompile.Compiler{
-		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{root}}),
+		Resolver: protocompile.WithStandardImports(protocompile.CompositeResolver{
+			&protocompile.SourceResolver{ImportPaths: []string{root}}, jaeger, protocompile.ResolverFunc(linkedIn),
+		}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
 	compiled, err := compiler.Compile(ctx, files...)
@@ -52,9 +64,13 @@ func run(ctx context.Context, root string, files []string) error {
 		return err
 	}
 	request := &pluginpb.CodeGeneratorRequest{FileToGenerate: files, ProtoFile: descriptors(compiled)}
+	parameters := "module=" + module
+	for file, pkg := range jaegerPackages {
+		parameters += ",M" + file + "=" + pkg + ";" + path.Base(pkg) // in place of its go_package
+	}
 	for _, generator := range []string{"google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc"} {
-		request.Parameter = proto.String("module=" + module)
-		if err := generate(ctx, generator, request, root); err != nil {
+		request.Parameter = proto.String(parameters)
+		if err := generate(ctx, generator, request, root, check); err != nil {
 			return fmt.Errorf("%s: %w", generator, err)
 		}
 	}
@@ -86,7 +102,7 @@ func descriptors(files linker.Files) []*descriptorpb.FileDescriptorProto {
 	return all
 }
 
-func generate(ctx context.Context, generator string, request *pluginpb.CodeGeneratorRequest, root string) error {
+func generate(ctx context.Context, generator string, request *pluginpb.CodeGeneratorRequest, root string, check bool) error {
 	input, err := proto.Marshal(request)
 	if err != nil {
 		return err
@@ -108,6 +124,12 @@ func generate(ctx context.Context, generator string, request *pluginpb.CodeGener
 		path := filepath.Join(root, filepath.FromSlash(f.GetName()))
 		if strings.Contains(f.GetName(), "..") {
 			return fmt.Errorf("would write %s", path)
+		}
+		if check {
+			if there, err := os.ReadFile(path); err != nil || string(there) != f.GetContent() {
+				return fmt.Errorf("%s is not what its .proto file makes now: run make proto", f.GetName())
+			}
+			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
