@@ -106,37 +106,36 @@ func (q *Querier) Stats() Stats {
 	return Stats{Questions: q.questions.Load(), Failed: q.failed.Load(), Blocks: q.blocks.Load(), Known: known}
 }
 
-// enter begins a question about blocks, which ends with leave.
+// enter begins a question about blocks, which ends with leave, unless err says that there is none.
 func (q *Querier) enter(ctx context.Context, of *querierpb.Blocks) (db *tempodb.Blocks, leave func(*error), err error) {
 	q.questions.Add(1)
-	leave = func(err *error) {
+	if db, err = q.admit(ctx, of); err != nil {
+		q.failed.Add(1)
+		return nil, nil, explain(err)
+	}
+	return db, func(err *error) {
+		<-q.room
 		if *err != nil {
 			q.failed.Add(1)
 			*err = explain(*err)
 		}
-	}
-	defer func() {
-		if err != nil {
-			leave(&err)
-		}
-	}()
+	}, nil
+}
+
+// admit waits until there is room for a question, which it takes, and opens the blocks. After an error it has no room.
+func (q *Querier) admit(ctx context.Context, of *querierpb.Blocks) (*tempodb.Blocks, error) {
 	if err := block.CheckTenant(of.GetTenant()); err != nil {
-		return nil, nil, status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	const idBytes = len(ulid.ULID{})
 	ids := of.GetIds()
 	if len(ids)%idBytes != 0 || len(ids) > maxBlocks*idBytes {
-		return nil, nil, status.Errorf(codes.InvalidArgument, "IDs of blocks of %d bytes: each takes %d, and %d may be asked at once", len(ids), idBytes, maxBlocks)
+		return nil, status.Errorf(codes.InvalidArgument, "IDs of blocks of %d bytes: each takes %d, and %d may be asked at once", len(ids), idBytes, maxBlocks)
 	}
 	select {
 	case q.room <- struct{}{}:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
-	end := leave
-	leave = func(err *error) {
-		<-q.room
-		end(err)
+		return nil, ctx.Err()
 	}
 	blocks := make([]*block.Block, len(ids)/idBytes)
 	errs := make([]error, len(blocks))
@@ -144,10 +143,11 @@ func (q *Querier) enter(ctx context.Context, of *querierpb.Blocks) (db *tempodb.
 		blocks[i], errs[i] = q.block(ctx, place{of.GetTenant(), block.ID(ulid.ULID(ids[i*idBytes:]).String())})
 	})
 	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
+		<-q.room
+		return nil, err
 	}
 	q.blocks.Add(int64(len(blocks)))
-	return tempodb.NewBlocks(codec, blocks), leave, nil
+	return tempodb.NewBlocks(codec, blocks), nil
 }
 
 // block returns a block, of which it reads the meta if it does not know it.
