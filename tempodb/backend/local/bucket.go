@@ -92,7 +92,7 @@ func (b *Bucket) path(name string) (string, error) {
 
 // ReadAt implements backend.Bucket.
 func (b *Bucket) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
-	h, err := b.acquire(ctx, name)
+	h, err := b.acquire(ctx, name, trusted)
 	if err != nil {
 		return 0, err
 	}
@@ -107,27 +107,31 @@ func (b *Bucket) ReadAt(ctx context.Context, name string, p []byte, off int64) (
 	return n, err
 }
 
-// Size implements backend.Bucket.
+// Size implements backend.Bucket. It looks: what it returns was so after the call began, whoever writes to the directory.
 func (b *Bucket) Size(ctx context.Context, name string) (int64, error) {
-	h, err := b.acquire(ctx, name)
+	h, err := b.acquire(ctx, name, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer b.handles.release(h)
-	return h.size, nil
+	return h.info.Size(), nil
 }
 
-// acquire returns the open file of an object; the caller releases it.
-func (b *Bucket) acquire(ctx context.Context, name string) (*handle, error) {
+// acquire returns the open file of an object, which was that within the last while; the caller releases it.
+func (b *Bucket) acquire(ctx context.Context, name string, while time.Duration) (*handle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if h := b.handles.lookup(name); h != nil {
-		return h, nil
+	known, sure := b.handles.lookup(name, while)
+	if sure {
+		return known, nil
 	}
 	path, err := b.path(name)
 	if err != nil {
-		return nil, err
+		return nil, err // of what is known it has none
+	}
+	if known != nil && b.handles.confirm(known, path) {
+		return known, nil
 	}
 	h, err := b.handles.open(name, path)
 	switch {

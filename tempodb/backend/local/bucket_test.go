@@ -265,7 +265,7 @@ func TestOpenFilesAreBounded(t *testing.T) {
 	for i := range 20 {
 		name := fmt.Sprintf("object-%02d", i)
 		put(t, b, name, name)
-		h, err := b.acquire(ctx, name)
+		h, err := b.acquire(ctx, name, trusted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestOpenFilesAreBounded(t *testing.T) {
 		}
 	}
 	for i, h := range held {
-		p := make([]byte, h.size)
+		p := make([]byte, h.info.Size())
 		if _, err := h.file.ReadAt(p, 0); err != nil || string(p) != fmt.Sprintf("object-%02d", i) {
 			t.Errorf("an evicted file in use reads %q, %v", p, err)
 		}
@@ -293,7 +293,7 @@ func TestOpenFilesAreBounded(t *testing.T) {
 func TestAReaderKeepsTheObjectItBeganWith(t *testing.T) {
 	b := newBucket(t, t.TempDir())
 	put(t, b, "a", "old")
-	h, err := b.acquire(ctx, "a")
+	h, err := b.acquire(ctx, "a", trusted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,6 +311,41 @@ func TestAReaderKeepsTheObjectItBeganWith(t *testing.T) {
 	}
 	if _, err := b.ReadAt(ctx, "a", p, 0); !errors.Is(err, backend.ErrNotExist) {
 		t.Errorf("after Delete: %v", err)
+	}
+}
+
+func TestWhatAnotherProcessReplacesOrDeletesIsSeen(t *testing.T) {
+	dir := t.TempDir()
+	here, there := newBucket(t, dir), newBucket(t, dir)
+	put(t, here, "a", "old")
+	p := make([]byte, 5)
+	read := func() string {
+		n, err := here.ReadAt(ctx, "a", p, 0)
+		if err != nil && err != io.EOF {
+			return err.Error()
+		}
+		return string(p[:n])
+	}
+	if got := read(); got != "old" {
+		t.Fatal(got)
+	}
+	put(t, there, "a", "newer")
+	if size, err := here.Size(ctx, "a"); err != nil || size != 5 {
+		t.Errorf("after it was replaced: %d bytes, %v", size, err)
+	}
+	if got := read(); got != "newer" {
+		t.Errorf("after a look: %q", got)
+	}
+	put(t, there, "a", "third")
+	here.handles.byName["a"].seen = time.Time{} // long ago
+	if got := read(); got != "third" {
+		t.Errorf("after a while: %q", got)
+	}
+	if err := there.Delete(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := here.Size(ctx, "a"); !errors.Is(err, backend.ErrNotExist) {
+		t.Errorf("after it was deleted: %d bytes, %v", size, err)
 	}
 }
 

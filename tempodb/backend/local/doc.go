@@ -9,6 +9,6 @@
 // closed first, and none while it is read. Files have mode 0600 and folders 0700. Folders without objects
 // are removed.
 //
-// All methods of Bucket may be called concurrently. One process owns the directory: an object that another
-// process deletes or replaces may still be read here as it was.
+// All methods of Bucket may be called concurrently. Several processes may use the directory: an object that
+// another one deletes or replaces may be read here as it was for a second more, or while it is being read.
 package local

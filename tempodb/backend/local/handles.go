@@ -6,7 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 )
+
+// trusted is how long an open file is taken for the object of its name without a look: another process may have replaced or deleted it.
+const trusted = time.Second
 
 // handles keeps files open for reading, the least recently used ones closed beyond a number. A file that is
 // in use is closed by its last user.
@@ -25,9 +29,10 @@ type handles struct {
 type handle struct {
 	name string
 	file *os.File
-	size int64
+	info fs.FileInfo
 
-	users int           // guarded by handles.mu
+	seen  time.Time // when it was the object of its name; guarded by handles.mu, as the rest
+	users int
 	place *list.Element // in recent; nil if it is not kept
 }
 
@@ -35,14 +40,30 @@ func newHandles(limit int) *handles {
 	return &handles{max: limit, byName: make(map[string]*handle), recent: list.New()}
 }
 
-// lookup returns the open file of an object, or nil. The caller releases it.
-func (c *handles) lookup(name string) *handle {
+// lookup returns the open file of an object, or nil, and whether it was that within the last while; else it must be confirmed. The caller releases it.
+func (c *handles) lookup(name string, while time.Duration) (h *handle, sure bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.use(name)
+	h = c.use(name)
+	return h, h != nil && time.Since(h.seen) < while
 }
 
-// use is lookup, with the lock held.
+// confirm reports whether h is still the object, which is at path. Else it is no longer kept, and is released.
+func (c *handles) confirm(h *handle, path string) bool {
+	now := time.Now()
+	info, err := os.Stat(path)
+	if err == nil && os.SameFile(info, h.info) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		h.seen = now
+		return true
+	}
+	c.release(h)
+	c.drop(h.name)
+	return false
+}
+
+// use returns the open file of an object, or nil. The lock is held.
 func (c *handles) use(name string) *handle {
 	h := c.byName[name]
 	if h != nil {
@@ -70,7 +91,7 @@ func (c *handles) open(name, path string) (*handle, error) {
 		f.Close()
 		return nil, err
 	}
-	h := &handle{name: name, file: f, size: info.Size(), users: 1}
+	h := &handle{name: name, file: f, info: info, seen: time.Now(), users: 1}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
