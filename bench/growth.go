@@ -284,7 +284,7 @@ func askable(o *options, t *truth) []question {
 func asksFor(q *readpath.Query, want []workload.Hit) func(context.Context, *readpath.Reader) error {
 	return func(ctx context.Context, r *readpath.Reader) error {
 		var found []trace.ID
-		err := r.FindSummaries(ctx, tenant, q, func(id trace.ID, _ *trace.Summary) error {
+		_, err := r.FindSummaries(ctx, tenant, q, func(id trace.ID, _ *trace.Summary) error {
 			found = append(found, id)
 			return nil
 		})

@@ -108,7 +108,7 @@ func (r *readResult) search(ctx context.Context, reader *readpath.Reader, t *tru
 		for n := range warmups + each {
 			var found, foundWhole []trace.ID
 			begin := time.Now()
-			err := reader.FindSummaries(ctx, tenant, query(q), func(id trace.ID, _ *trace.Summary) error {
+			_, err := reader.FindSummaries(ctx, tenant, query(q), func(id trace.ID, _ *trace.Summary) error {
 				found = append(found, id)
 				return nil
 			})

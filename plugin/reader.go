@@ -94,7 +94,7 @@ func (r spanReader) FindTraceIDs(ctx context.Context, req *storage_v1.FindTraceI
 	if err != nil {
 		return nil, err
 	}
-	ids, err := r.reader.FindTraceIDs(ctx, tenant, query)
+	ids, _, err := r.reader.FindTraceIDs(ctx, tenant, query)
 	if err != nil {
 		return nil, statusOf(err)
 	}

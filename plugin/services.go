@@ -24,7 +24,7 @@ type Writer interface {
 type Reader interface {
 	// Trace returns all spans of a trace as TracesData, or readpath.ErrTraceNotFound; what there is of it with a *tempodb.PartialError.
 	Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error)
-	FindTraceIDs(ctx context.Context, tenant string, q *readpath.Query) ([]trace.ID, error)
+	FindTraceIDs(ctx context.Context, tenant string, q *readpath.Query) (ids []trace.ID, next string, err error)
 	// FindTraces calls yield with each trace found, whole, or with what wraps a *tempodb.PartialError; data is valid until yield
 	// returns. It stops at yield's first error and returns it.
 	FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, data []byte, missing error) error) error

@@ -15,6 +15,9 @@ import (
 	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
+// StatusOf gives an error of the store the status that this package's services answer with; nil to nil.
+func StatusOf(err error) error { return statusOf(err) }
+
 // statusOf gives an error of the store the gRPC status that says to a client what to do about it. A
 // status that is in the error already, however deep, stays.
 func statusOf(err error) error {
@@ -37,13 +40,14 @@ func codeOf(err error) codes.Code {
 		wire      *trace.WireError
 		expansion *trace.ExpansionError
 		partial   *tempodb.PartialError
+		query     *readpath.QueryError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		return codes.DeadlineExceeded
-	case errors.As(err, &tenant), errors.As(err, &wire), errors.As(err, &expansion):
+	case errors.As(err, &tenant), errors.As(err, &wire), errors.As(err, &expansion), errors.As(err, &query):
 		return codes.InvalidArgument
 	case errors.Is(err, tempodb.ErrBehind), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return codes.ResourceExhausted

@@ -30,6 +30,7 @@ func TestErrorsTellAClientWhatToDo(t *testing.T) {
 		{&tracedb.TenantError{Reason: "no"}, codes.InvalidArgument},
 		{&trace.WireError{}, codes.InvalidArgument},
 		{&trace.ExpansionError{}, codes.InvalidArgument},
+		{&readpath.QueryError{Reason: "no"}, codes.InvalidArgument},
 		{tempodb.ErrBehind, codes.ResourceExhausted},
 		{syscall.ENOSPC, codes.ResourceExhausted},
 		{tempodb.ErrClosed, codes.Unavailable},

@@ -86,19 +86,19 @@ func (s *naiveStore) Trace(_ context.Context, tenant string, id trace.ID) ([]byt
 	return data, s.missing
 }
 
-func (s *naiveStore) FindTraceIDs(_ context.Context, tenant string, q *readpath.Query) ([]trace.ID, error) {
+func (s *naiveStore) FindTraceIDs(_ context.Context, tenant string, q *readpath.Query) ([]trace.ID, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.query = q
 	if s.fail != nil {
-		return nil, s.fail
+		return nil, "", s.fail
 	}
 	ids := slices.SortedFunc(maps.Keys(s.tenants[tenant]), func(a, b trace.ID) int { return bytes.Compare(a[:], b[:]) })
-	return ids[:min(len(ids), q.Limit)], nil
+	return ids[:min(len(ids), q.Limit)], "", nil
 }
 
 func (s *naiveStore) FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(trace.ID, []byte, error) error) error {
-	ids, err := s.FindTraceIDs(ctx, tenant, q)
+	ids, _, err := s.FindTraceIDs(ctx, tenant, q)
 	if err != nil {
 		return err
 	}

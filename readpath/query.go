@@ -22,6 +22,10 @@ type Query struct {
 	DurationMin, DurationMax time.Duration
 	// Limit is the greatest number of traces; those whose matching span started last win. ≤ 0 means 100.
 	Limit int
+	// PageSize, instead of a limit, asks for a page of at most so many traces, and for the token of the next one. With that as PageToken, and all else as it was, the
+	// query goes on behind the page: who follows the tokens sees each trace once. The last page has no token.
+	PageSize  int
+	PageToken string
 }
 
 // Operation is a span name with the kind of the spans that bear it.

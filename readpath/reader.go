@@ -39,26 +39,24 @@ func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte,
 	return data, nil
 }
 
-// FindTraceIDs returns the IDs of the traces that q asks for, newest first; with a *tempodb.PartialError those that could be found.
-func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) ([]trace.ID, error) {
+// FindTraceIDs returns the IDs of the traces that q asks for, newest first, and the token of the next page; with a *tempodb.PartialError those that could be found. A query
+// that can't be answered is a *QueryError.
+func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) (ids []trace.ID, next string, err error) {
 	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
-		return nil, err
+		return nil, "", err
 	}
-	return findIDs(ctx, db, q)
+	return findIDs(ctx, db, tenant, q)
 }
 
 // findIDs returns with a *tempodb.PartialError what was found.
-func findIDs(ctx context.Context, db Database, q *Query) ([]trace.ID, error) {
-	hits, err := db.Search(ctx, q.index())
-	ids := make([]trace.ID, len(hits))
+func findIDs(ctx context.Context, db Database, tenant string, q *Query) (ids []trace.ID, next string, err error) {
+	hits, next, err := find(ctx, db, tenant, q)
+	ids = make([]trace.ID, len(hits))
 	for i, hit := range hits {
 		ids[i] = trace.ID(hit.Key)
 	}
-	if err != nil {
-		return ids, fmt.Errorf("find traces: %w", err)
-	}
-	return ids, nil
+	return ids, next, err
 }
 
 // FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, valid during the call. missing is nil, or wraps a
@@ -68,7 +66,10 @@ func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield 
 	if err != nil || db == nil {
 		return err
 	}
-	ids, unsure := findIDs(ctx, db, q)
+	if q.PageSize > 0 || q.PageToken != "" {
+		return &QueryError{"whole traces are not found by pages: find their IDs so, or set a limit"}
+	}
+	ids, _, unsure := findIDs(ctx, db, tenant, q)
 	if unsure != nil && (len(ids) == 0 || !isPartial(unsure)) {
 		return unsure
 	}
@@ -94,22 +95,22 @@ func isPartial(err error) bool {
 	return errors.As(err, &partial)
 }
 
-// FindSummaries calls yield with the summaries of the traces that q asks for, newest first.
-func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, s *trace.Summary) error) error {
+// FindSummaries calls yield with the summaries of the traces that q asks for, newest first, and returns the token of the next page.
+func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, s *trace.Summary) error) (next string, err error) {
 	db, err := r.store.Database(ctx, tenant)
 	if err != nil || db == nil {
-		return err
+		return "", err
 	}
-	ids, err := findIDs(ctx, db, q)
+	ids, next, err := findIDs(ctx, db, tenant, q)
 	if err != nil {
-		return err
+		return "", err
 	}
 	get := func(ctx context.Context, id trace.ID) ([]byte, error) { return db.Summary(ctx, nil, tempodb.Key(id)) }
 	var getMany manyKeys
 	if b, ok := db.(Batcher); ok {
 		getMany = b.SummaryMany
 	}
-	return fetchKeys(ctx, ids, summariesAhead, get, getMany, func(id trace.ID, o Outcome) error {
+	err = fetchKeys(ctx, ids, summariesAhead, get, getMany, func(id trace.ID, o Outcome) error {
 		var s trace.Summary
 		err := o.Err
 		if err == nil {
@@ -120,6 +121,10 @@ func (r *Reader) FindSummaries(ctx context.Context, tenant string, q *Query, yie
 		}
 		return yield(id, &s)
 	})
+	if err != nil {
+		return "", err
+	}
+	return next, nil
 }
 
 // Services returns the names of all services that have spans, sorted.

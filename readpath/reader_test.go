@@ -184,12 +184,33 @@ func TestEveryParameterAloneAndTogetherFindsWhatANaiveSearchFinds(t *testing.T) 
 			q.StartMax = time.Unix(0, int64(rng.IntN(1000)))
 		}
 		q.Limit = rng.IntN(8)
-		got, err := r.FindTraceIDs(t.Context(), tenant, &q)
+		got, _, err := r.FindTraceIDs(t.Context(), tenant, &q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := expected(&q, spans); !slices.Equal(got, want) {
 			t.Fatalf("query %d %+v: got %v, want %v", i, q, got, want)
+		}
+		if i%20 != 0 {
+			continue
+		}
+		// The pages of the same query, put one after the other, are the answer without a limit.
+		q.Limit = 1000
+		want := expected(&q, spans)
+		q.Limit = 0
+		for n, rest := 0, want; ; n++ {
+			q.PageSize = 1 + rng.IntN(12)
+			got, next, err := r.FindTraceIDs(t.Context(), tenant, &q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := min(q.PageSize, len(rest)); !slices.Equal(got, rest[:size]) || (next == "") != (size == len(rest)) {
+				t.Fatalf("query %d %+v: page %d is %v, next %q, want the first of %v", i, q, n, got, next, rest)
+			}
+			if rest = rest[len(got):]; len(rest) == 0 {
+				break
+			}
+			q.PageToken = next
 		}
 	}
 	if err := store.Close(); err != nil {
@@ -243,7 +264,7 @@ func TestATraceComesBackWholeFromLogAndBlocksWithEverySpanOnce(t *testing.T) {
 	if deps, err := r.Dependencies(t.Context(), tenant, time.Unix(0, 11), time.Unix(0, 19)); err != nil || len(deps) != 0 {
 		t.Errorf("dependencies of a window without spans: %v, %v", deps, err)
 	}
-	err = r.FindSummaries(t.Context(), tenant, &readpath.Query{Service: "db"}, func(_ trace.ID, s *trace.Summary) error {
+	_, err = r.FindSummaries(t.Context(), tenant, &readpath.Query{Service: "db"}, func(_ trace.ID, s *trace.Summary) error {
 		if s.RootName != "root" || s.RootService != "front" || s.Spans != 3 || s.Start != 10 || s.End != 110 {
 			t.Errorf("summary %+v", s)
 		}
@@ -345,6 +366,66 @@ func TestBadRequestsAreRefusedWholeAndBadSpansAlone(t *testing.T) {
 	}
 	if _, err := r.Trace(t.Context(), tenant, traceID(1)); err != nil {
 		t.Errorf("the good span of the request: %v", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewerTracesDoNotMoveThePagesOfAWalk(t *testing.T) {
+	store := openStore(t, t.TempDir())
+	w := writepath.NewWriter(store)
+	for i := range byte(9) {
+		write(t, w, span{trace: 1 + i, id: 1, service: "shop", start: 100 * int64(1+i)})
+	}
+	r := readpath.NewReader(store)
+	q := &readpath.Query{Service: "shop", PageSize: 2}
+	var walked []trace.ID
+	for came := byte(1); ; came++ {
+		ids, next, err := r.FindTraceIDs(t.Context(), tenant, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		walked = append(walked, ids...)
+		if q.PageToken = next; next == "" {
+			break
+		}
+		// A new trace, and new spans of one that was seen and of one that was not.
+		write(t, w,
+			span{trace: 100 + came, id: 1, service: "shop", start: 10_000 + int64(came)},
+			span{trace: 9, id: 1 + came, service: "shop", start: 20_000 + int64(came)},
+			span{trace: 1, id: 1 + came, service: "shop", start: 30_000 + int64(came)})
+		if came == 2 {
+			if err := store.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var want []trace.ID
+	for i := byte(9); i > 0; i-- {
+		want = append(want, traceID(i))
+	}
+	if !slices.Equal(walked, want) {
+		t.Errorf("walked %v, want %v", walked, want)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPagesThatCannotBeAreRefused(t *testing.T) {
+	store := openStore(t, t.TempDir())
+	write(t, writepath.NewWriter(store), span{trace: 1, id: 1, service: "shop", start: 1})
+	r := readpath.NewReader(store)
+	for _, q := range []readpath.Query{{PageSize: -1}, {PageSize: 1, Limit: 1}, {PageToken: "a"}, {PageSize: 1, PageToken: "a"}} {
+		_, _, err := r.FindTraceIDs(t.Context(), tenant, &q)
+		if refused := new(readpath.QueryError); !errors.As(err, &refused) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	err := r.FindTraces(t.Context(), tenant, &readpath.Query{PageSize: 1}, nil)
+	if refused := new(readpath.QueryError); !errors.As(err, &refused) {
+		t.Errorf("pages of whole traces: %v", err)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)

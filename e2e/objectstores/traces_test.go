@@ -166,7 +166,7 @@ func (s *shop) all(w *workload.Workload) (found int) {
 		if q.Key != "" {
 			query.Tags = map[string]string{q.Key: q.Value}
 		}
-		got, err := s.reader.FindTraceIDs(ctx, tenant, query)
+		got, _, err := s.reader.FindTraceIDs(ctx, tenant, query)
 		if err != nil {
 			s.t.Fatalf("search %+v: %v", q, err)
 		}

@@ -98,11 +98,12 @@ func BenchmarkRead(b *testing.B) {
 	ask("trace/in-blocks", byID(0, traces*8/10))
 	ask("trace/recent", byID(traces*95/100, traces))
 	ask("search/ids", func(ctx context.Context, _ int) error {
-		_, err := reader.FindTraceIDs(ctx, tenant, query)
+		_, _, err := reader.FindTraceIDs(ctx, tenant, query)
 		return err
 	})
 	ask("search/summaries", func(ctx context.Context, _ int) error {
-		return reader.FindSummaries(ctx, tenant, query, func(trace.ID, *trace.Summary) error { return nil })
+		_, err := reader.FindSummaries(ctx, tenant, query, func(trace.ID, *trace.Summary) error { return nil })
+		return err
 	})
 	ask("search/traces", func(ctx context.Context, _ int) error {
 		return reader.FindTraces(ctx, tenant, query, func(_ trace.ID, _ []byte, missing error) error { return missing })
