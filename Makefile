@@ -11,6 +11,8 @@ JAEGER := $(BIN)/jaeger-v1.57
 TOOLS := $(CURDIR)/$(BIN)/tools
 # What the tests of e2e/jaeger-v1.57 look for before any of them runs.
 ALONE := $(JAEGER)/all-in-one $(JAEGER)/tracegen
+# v1.76 is the last v1. Its module has Jaeger v2 as well, which is the program `jaeger`.
+LAST := $(addprefix $(BIN)/jaeger-v1.76/,all-in-one collector query jaeger)
 # What a cluster needs beside the programs of this repository.
 CLUSTER := $(JAEGER)/collector $(JAEGER)/query $(BIN)/objectstores/fake-gcs-server
 # The tests with real programs of others, each in a module of its own.
@@ -63,7 +65,7 @@ fuzz: need-go ## every fuzz target, a minute each (FUZZTIME=60s, PKG=./trace/...
 	@FUZZTIME="$(FUZZTIME)" PKG="$(PKG)" GO="$(GO)" scripts/fuzz
 
 .PHONY: e2e
-e2e: need-cc build $(ALONE) $(CLUSTER) ## real programs: Jaeger and its storage suite on the plugin, kill -9 fifty times, ... (E2E=-run=Name)
+e2e: need-cc build $(ALONE) $(CLUSTER) $(LAST) ## real programs: every Jaeger on the store, the storage suite, kill -9 fifty times, ... (E2E=-run=Name)
 	@for m in $(E2E_MODULES); do \
 		echo "==> end-to-end tests of $$m"; \
 		(cd $$m && $(GO) test -count=1 -timeout 20m $(E2E) ./...); \
@@ -111,6 +113,11 @@ $(JAEGER)/all-in-one $(JAEGER)/collector $(JAEGER)/query $(JAEGER)/tracegen: $(J
 
 $(JAEGER)/hotrod: | need-go
 	@scripts/gobuild "Jaeger v1.57 hotrod" -C e2e/jaeger-v1.57 -o ../../$@ github.com/jaegertracing/jaeger/examples/hotrod
+
+$(LAST): $(BIN)/jaeger-v1.76/%: e2e/jaeger-v1.76/go.mod | need-go
+	@scripts/gobuild "Jaeger v1.76 $* (all of Jaeger takes about 7 CPU minutes the first time)" \
+		-C e2e/jaeger-v1.76 -o ../../$@ github.com/jaegertracing/jaeger/cmd/$*
+	@touch $@
 
 $(BIN)/objectstores/fake-gcs-server: e2e/objectstores/servers/go.mod | need-go
 	@scripts/gobuild "servers of the GCS and S3 protocols (about two minutes the first time)" \

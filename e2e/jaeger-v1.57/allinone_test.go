@@ -25,15 +25,16 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/proto-gen/api_v2"
+
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/receivers"
 )
 
 // allInOne is a running Jaeger with all its receivers.
 type allInOne struct {
-	// Addresses, host:port.
-	api, otlpGRPC, otlpHTTP, spansGRPC, spansHTTP, zipkin, agentCompact string
+	receivers.Receivers
+	api string // host:port
 
 	query api_v2.QueryServiceClient
-	posts api_v2.CollectorServiceClient
 
 	// stop ends it in order; the test's end does the same, once.
 	stop func()
@@ -46,11 +47,11 @@ func startAllInOne(t testing.TB, dir string) *allInOne {
 	var queryGRPC string
 	tcp := map[string]*string{
 		"query.http-server.host-port": &j.api, "query.grpc-server.host-port": &queryGRPC,
-		"collector.otlp.grpc.host-port": &j.otlpGRPC, "collector.otlp.http.host-port": &j.otlpHTTP,
-		"collector.grpc-server.host-port": &j.spansGRPC, "collector.http-server.host-port": &j.spansHTTP,
-		"collector.zipkin.host-port": &j.zipkin, "admin.http.host-port": nil, "http-server.host-port": nil,
+		"collector.otlp.grpc.host-port": &j.OTLPGRPC, "collector.otlp.http.host-port": &j.OTLPHTTP,
+		"collector.grpc-server.host-port": &j.JaegerGRPC, "collector.http-server.host-port": &j.ThriftHTTP,
+		"collector.zipkin.host-port": &j.Zipkin, "admin.http.host-port": nil, "http-server.host-port": nil,
 	}
-	udp := map[string]*string{"processor.jaeger-compact.server-host-port": &j.agentCompact,
+	udp := map[string]*string{"processor.jaeger-compact.server-host-port": &j.ThriftCompact,
 		"processor.jaeger-binary.server-host-port": nil, "processor.zipkin-compact.server-host-port": nil}
 	args := []string{
 		"--collector.queue-size=20000", // The 10,000-span trace arrives at once.
@@ -107,7 +108,6 @@ func startAllInOne(t testing.TB, dir string) *allInOne {
 	})
 
 	j.query = api_v2.NewQueryServiceClient(dial(t, queryGRPC))
-	j.posts = api_v2.NewCollectorServiceClient(dial(t, j.spansGRPC))
 	eventually(t, 30*time.Second, func() error {
 		select {
 		case <-ended:

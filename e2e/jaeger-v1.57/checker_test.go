@@ -14,6 +14,8 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/storage/spanstore"
+
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/samples"
 )
 
 // checker writes spans through plugins, remembers each that was acknowledged, and asks for them, by ID and by search, while others break things.
@@ -95,7 +97,7 @@ var runs atomic.Uint64
 
 func newChecker(service string, writers, readers, perSecond int, doors ...*door) *checker {
 	c := &checker{
-		service: service, run: runs.Add(1) << 32, base: now.Add(-time.Minute), plugins: doors, readers: readers,
+		service: service, run: runs.Add(1) << 32, base: samples.Now.Add(-time.Minute), plugins: doors, readers: readers,
 		pause: time.Second * time.Duration(writers) / time.Duration(perSecond),
 	}
 	for w := range writers {
@@ -139,7 +141,7 @@ func spanID(w int, n int64) model.SpanID { return model.SpanID(uint64(w+1)<<40 |
 // span is span n of a writer, always the same.
 func (c *checker) span(w int, n int64) *model.Span {
 	trace, _ := c.traceOf(w, n)
-	s := plainSpan(trace, uint64(spanID(w, n)), c.service)
+	s := samples.Plain(trace, uint64(spanID(w, n)), c.service)
 	s.OperationName = fmt.Sprint("writer ", w)
 	s.StartTime = c.base.Add(time.Duration(n) * time.Microsecond)
 	s.Duration = time.Duration(n%1000) * time.Millisecond

@@ -13,6 +13,7 @@ import (
 	"github.com/jaegertracing/jaeger/proto-gen/api_v2"
 
 	"github.com/jaeger-tempo/tempo/e2e/cluster"
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/receivers"
 )
 
 // startCluster starts a cluster until the test ends.
@@ -103,8 +104,9 @@ func jaegers(t *testing.T, c *cluster.Cluster, tenant string) *allInOne {
 		}
 	})
 	a := &allInOne{
-		api: j.API, otlpGRPC: j.OTLPGRPC, otlpHTTP: j.OTLPHTTP, spansGRPC: j.SpansGRPC, spansHTTP: j.SpansHTTP, zipkin: j.Zipkin,
-		query: api_v2.NewQueryServiceClient(dial(t, j.QueryGRPC)), posts: api_v2.NewCollectorServiceClient(dial(t, j.SpansGRPC)),
+		Receivers: receivers.Receivers{OTLPGRPC: j.OTLPGRPC, OTLPHTTP: j.OTLPHTTP, JaegerGRPC: j.SpansGRPC, ThriftHTTP: j.SpansHTTP, Zipkin: j.Zipkin},
+		api:       j.API,
+		query:     api_v2.NewQueryServiceClient(dial(t, j.QueryGRPC)),
 		stop: sync.OnceFunc(func() {
 			if err := j.Collector.Stop(15 * time.Second); err != nil {
 				t.Error(err)

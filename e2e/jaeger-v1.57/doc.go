@@ -19,5 +19,5 @@
 //   - compose_test.go, partial_test.go: what docker/compose.yaml and docs/partial-traces.md name is there.
 //
 // The harness is plugin_test.go (the plugin alone, this process in Jaeger's place), allinone_test.go (a real
-// all-in-one), senders_test.go (a client for each protocol) and spans_test.go (spans worth sending).
+// all-in-one); package e2e/jaegers has a client for each protocol and spans worth sending.
 package e2e

@@ -9,6 +9,9 @@ import (
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 
 	"github.com/jaegertracing/jaeger/model"
+
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/receivers"
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/samples"
 )
 
 // TestSpansComeBackAsSent sends spans over every protocol to two all-in-ones, one on the plugin and one with
@@ -23,29 +26,32 @@ func requireSpansComeBack(t *testing.T, ours, memory *allInOne) {
 	number := uint64(0)
 
 	// each runs a case on a trace of its own. The spans that send hands to both, translated, are n.
-	each := func(name string, n int, send func(j *allInOne, trace model.TraceID), sent func(trace model.TraceID) []*model.Span) {
+	each := func(name string, n int, send func(r *receivers.Receivers, trace model.TraceID) error, sent func(trace model.TraceID) []*model.Span) {
 		number++
 		trace := model.NewTraceID(number<<32, number)
 		t.Run(name, func(t *testing.T) {
-			send(memory, trace)
-			send(ours, trace)
+			for _, j := range []*allInOne{memory, ours} {
+				if err := send(&j.Receivers, trace); err != nil {
+					t.Fatal(err)
+				}
+			}
 			want := memory.awaitTrace(t, trace, n)
 			got := ours.awaitTrace(t, trace, n)
-			requireSameSpans(t, want, got)
+			samples.RequireSame(t, want, got)
 			if sent != nil {
 				spans := sent(trace)
 				for _, s := range spans {
 					// The one thing that Jaeger adds to every span it receives this way.
 					s.Tags = append(s.Tags, model.String("internal.span.format", "proto"))
 				}
-				requireSameSpans(t, values(spans), got)
+				samples.RequireSame(t, samples.Values(spans), got)
 			}
 			requireSameJSON(t, memory, ours, trace)
 		})
 	}
 
 	otlp := func(trace model.TraceID) *coltrace.ExportTraceServiceRequest {
-		return &coltrace.ExportTraceServiceRequest{ResourceSpans: oddOTLP(trace, "otlp")}
+		return &coltrace.ExportTraceServiceRequest{ResourceSpans: samples.OTLP(trace, "otlp")}
 	}
 	spansIn := func(r *coltrace.ExportTraceServiceRequest) (n int) {
 		for _, rs := range r.ResourceSpans {
@@ -55,34 +61,33 @@ func requireSpansComeBack(t *testing.T, ours, memory *allInOne) {
 		}
 		return n
 	}(otlp(model.NewTraceID(1, 1)))
-	each("OTLP gRPC", spansIn, func(j *allInOne, id model.TraceID) { j.sendOTLPgRPC(t, otlp(id)) }, nil)
-	each("OTLP HTTP", spansIn, func(j *allInOne, id model.TraceID) { j.sendOTLPHTTP(t, otlp(id)) }, nil)
+	each("OTLP gRPC", spansIn, func(r *receivers.Receivers, id model.TraceID) error { return r.SendOTLPgRPC(otlp(id)) }, nil)
+	each("OTLP HTTP", spansIn, func(r *receivers.Receivers, id model.TraceID) error { return r.SendOTLPHTTP(otlp(id)) }, nil)
 
 	for _, c := range []struct {
 		name  string
 		spans func(trace model.TraceID) []*model.Span
 	}{
-		{"odd spans", func(id model.TraceID) []*model.Span { return oddSpans(id, "jaeger") }},
-		{"spans only protobuf can carry", func(id model.TraceID) []*model.Span { return modelOnlySpans(id, "jaeger") }},
-		{"1 MiB value", func(id model.TraceID) []*model.Span { return bigValueSpan(id, "jaeger") }},
-		{"10,000 spans", func(id model.TraceID) []*model.Span { return manySpans(id, "jaeger", 10_000) }},
+		{"odd spans", func(id model.TraceID) []*model.Span { return samples.Odd(id, "jaeger") }},
+		{"spans only protobuf can carry", func(id model.TraceID) []*model.Span { return samples.ModelOnly(id, "jaeger") }},
+		{"1 MiB value", func(id model.TraceID) []*model.Span { return samples.BigValue(id, "jaeger") }},
+		{"10,000 spans", func(id model.TraceID) []*model.Span { return samples.Many(id, "jaeger", 10_000) }},
 	} {
 		each("Jaeger gRPC/"+c.name, len(c.spans(model.NewTraceID(1, 1))),
-			func(j *allInOne, id model.TraceID) { j.sendJaegerGRPC(t, c.spans(id)) }, c.spans)
+			func(r *receivers.Receivers, id model.TraceID) error { return r.SendJaegerGRPC(c.spans(id)) }, c.spans)
 	}
 
-	odd := len(oddSpans(model.NewTraceID(1, 1), ""))
-	each("Jaeger thrift over HTTP", odd, func(j *allInOne, id model.TraceID) {
-		j.sendThriftHTTP(t, thriftBatch(oddSpans(id, "thrift")))
+	odd := len(samples.Odd(model.NewTraceID(1, 1), ""))
+	each("Jaeger thrift over HTTP", odd, func(r *receivers.Receivers, id model.TraceID) error {
+		return r.SendThriftHTTP(samples.Odd(id, "thrift"))
 	}, nil)
-	if ours.agentCompact != "" { // jaeger-collector, run apart, has no agent in it
-		each("Jaeger thrift over UDP", odd, func(j *allInOne, id model.TraceID) {
-			// A datagram holds about 64 KiB, all of these.
-			j.sendThriftUDP(t, thriftBatch(oddSpans(id, "thrift")))
+	if ours.ThriftCompact != "" { // jaeger-collector, run apart, has no agent in it
+		each("Jaeger thrift over UDP", odd, func(r *receivers.Receivers, id model.TraceID) error {
+			return r.SendThriftCompact(samples.Odd(id, "thrift"))
 		}, nil)
 	}
-	each("Zipkin", len(oddZipkin(model.NewTraceID(1, 1), "")), func(j *allInOne, id model.TraceID) {
-		j.sendZipkin(t, oddZipkin(id, "zipkin"))
+	each("Zipkin", len(samples.Zipkin(model.NewTraceID(1, 1), "")), func(r *receivers.Receivers, id model.TraceID) error {
+		return r.SendZipkinJSON(2, samples.Zipkin(id, "zipkin"))
 	}, nil)
 
 	t.Run("services and operations are the same", func(t *testing.T) {
@@ -94,8 +99,8 @@ func requireSpansComeBack(t *testing.T, ours, memory *allInOne) {
 func requireSameJSON(t *testing.T, memory, ours *allInOne, trace model.TraceID) {
 	t.Helper()
 	want, got := spansOfJSON(t, memory, trace), spansOfJSON(t, ours, trace)
-	if missing := difference(want, got); len(missing) > 0 || len(want) != len(got) {
-		t.Fatalf("JSON: %d spans, want %d; first that differs:\nwant %s\nhave %s", len(got), len(want), missing, difference(got, want))
+	if missing := samples.Difference(want, got); len(missing) > 0 || len(want) != len(got) {
+		t.Fatalf("JSON: %d spans, want %d; first that differs:\nwant %s\nhave %s", len(got), len(want), missing, samples.Difference(got, want))
 	}
 }
 

@@ -3,23 +3,22 @@ module github.com/jaeger-tempo/tempo/e2e/jaeger-v1.57
 go 1.26
 
 require (
-	github.com/apache/thrift v0.20.0
-	github.com/gogo/protobuf v1.3.2
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/go-plugin v1.6.0
 	github.com/jaeger-tempo/tempo/e2e/cluster v0.0.0
+	github.com/jaeger-tempo/tempo/e2e/jaegers v0.0.0
 	github.com/jaegertracing/jaeger v1.57.0
 	github.com/stretchr/testify v1.9.0
 	go.opentelemetry.io/proto/otlp v1.2.0
 	go.uber.org/zap v1.27.0
 	google.golang.org/grpc v1.63.2
-	google.golang.org/protobuf v1.34.0
 	gopkg.in/yaml.v3 v3.0.1
 )
 
 require (
 	github.com/Shopify/sarama v1.37.2 // indirect
 	github.com/VividCortex/gohistogram v1.0.0 // indirect
+	github.com/apache/thrift v0.20.0 // indirect
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
@@ -45,6 +44,7 @@ require (
 	github.com/go-viper/mapstructure/v2 v2.0.0-alpha.1 // indirect
 	github.com/gocql/gocql v1.3.2 // indirect
 	github.com/gogo/googleapis v1.4.1 // indirect
+	github.com/gogo/protobuf v1.3.2 // indirect
 	github.com/golang/glog v1.2.0 // indirect
 	github.com/golang/groupcache v0.0.0-20210331224755-41bb18bfe9da // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
@@ -159,11 +159,14 @@ require (
 	golang.org/x/text v0.14.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20240227224415-6ceb2ff114de // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20240401170217-c3f982113cda // indirect
+	google.golang.org/protobuf v1.34.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/ini.v1 v1.67.0 // indirect
 )
 
 replace github.com/jaeger-tempo/tempo/e2e/cluster => ../cluster
+
+replace github.com/jaeger-tempo/tempo/e2e/jaegers => ../jaegers
 
 replace github.com/Shopify/sarama => github.com/Shopify/sarama v1.33.0
 

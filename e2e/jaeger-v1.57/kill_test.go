@@ -14,6 +14,8 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/storage/spanstore"
+
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/samples"
 )
 
 // TestKilledPluginLosesNothing has 16 writers write through Jaeger's client while the plugin is killed with
@@ -110,9 +112,9 @@ func killSpan(writer int, n uint64) *model.Span {
 	if trace.Low%2 == 0 {
 		trace.High = uint64(writer/2) + 101
 	}
-	span := plainSpan(trace, uint64(writer+1)<<32|n, "writer")
+	span := samples.Plain(trace, uint64(writer+1)<<32|n, "writer")
 	span.OperationName = fmt.Sprint("writer ", writer)
-	span.StartTime = now.Add(time.Duration(n) * time.Microsecond)
+	span.StartTime = samples.Now.Add(time.Duration(n) * time.Microsecond)
 	return span
 }
 
@@ -162,7 +164,7 @@ func requireFound(t *testing.T, p *plugin, spans []acknowledgement) {
 	for round, traces := range byRound {
 		found, err := p.reader.FindTraces(context.Background(), &spanstore.TraceQueryParameters{
 			ServiceName: "writer", Tags: map[string]string{"round": fmt.Sprint(round)}, NumTraces: 1 << 20,
-			StartTimeMin: now.Add(-time.Hour), StartTimeMax: now.Add(time.Hour),
+			StartTimeMin: samples.Now.Add(-time.Hour), StartTimeMax: samples.Now.Add(time.Hour),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
+
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/samples"
 )
 
 // TestBadStartsAreRefused starts the plugin wrongly. Each time it ends with one line that says what is wrong, and
@@ -120,7 +122,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 
 	write := func(change func(s *model.Span)) func(context.Context) error {
 		return func(ctx context.Context) error {
-			s := plainSpan(id, 1, "refused")
+			s := samples.Plain(id, 1, "refused")
 			change(s)
 			_, err := p.writes.WriteSpan(ctx, &storage_v1.WriteSpanRequest{Span: s})
 			return err
@@ -162,7 +164,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		{"100 MB span", write(func(s *model.Span) { s.Tags = []model.KeyValue{model.String("k", strings.Repeat("x", 100<<20))} }),
 			codes.ResourceExhausted, []string{"message larger than max"}},
 		{"archived span with zero trace ID", func(ctx context.Context) error {
-			_, err := p.archives.WriteArchiveSpan(ctx, &storage_v1.WriteSpanRequest{Span: plainSpan(model.TraceID{}, 1, "refused")})
+			_, err := p.archives.WriteArchiveSpan(ctx, &storage_v1.WriteSpanRequest{Span: samples.Plain(model.TraceID{}, 1, "refused")})
 			return err
 		}, codes.InvalidArgument, []string{"trace_id is zero"}},
 		{"trace unknown", get(unknown), codes.NotFound, []string{"trace not found"}},
@@ -173,11 +175,11 @@ func TestBadRequestsAreRefused(t *testing.T) {
 			}
 			return drain(stream.Recv)
 		}, codes.NotFound, []string{"trace not found"}},
-		{"start after end", find(storage_v1.TraceQueryParameters{ServiceName: "s", StartTimeMin: now, StartTimeMax: now.Add(-time.Second)}),
+		{"start after end", find(storage_v1.TraceQueryParameters{ServiceName: "s", StartTimeMin: samples.Now, StartTimeMax: samples.Now.Add(-time.Second)}),
 			codes.InvalidArgument, []string{"start"}},
-		{"least duration above the greatest", find(storage_v1.TraceQueryParameters{ServiceName: "s", StartTimeMin: now.Add(-time.Hour), StartTimeMax: now,
+		{"least duration above the greatest", find(storage_v1.TraceQueryParameters{ServiceName: "s", StartTimeMin: samples.Now.Add(-time.Hour), StartTimeMax: samples.Now,
 			DurationMin: time.Second, DurationMax: time.Millisecond}), codes.InvalidArgument, []string{"duration"}},
-		{"tags without a service", find(storage_v1.TraceQueryParameters{Tags: map[string]string{"k": "v"}, StartTimeMin: now.Add(-time.Hour), StartTimeMax: now}),
+		{"tags without a service", find(storage_v1.TraceQueryParameters{Tags: map[string]string{"k": "v"}, StartTimeMin: samples.Now.Add(-time.Hour), StartTimeMax: samples.Now}),
 			codes.InvalidArgument, []string{"service"}},
 		{"no query", func(ctx context.Context) error {
 			stream, err := p.reads.FindTraces(ctx, &storage_v1.FindTracesRequest{})

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/storage/spanstore"
+
+	"github.com/jaeger-tempo/tempo/e2e/jaegers/samples"
 )
 
 // TestAcknowledgedSpanIsFoundByTheNextCall writes a span, and asks for it in every way there is as soon as the
@@ -24,7 +26,7 @@ func requireVisible(t *testing.T, to, p *plugin) {
 	ctx := context.Background()
 	for i := range uint64(200) {
 		service, operation, value := fmt.Sprint("service-", i), fmt.Sprint("operation-", i), fmt.Sprint("value-", i)
-		span := plainSpan(model.NewTraceID(i, i+1), i+1, service)
+		span := samples.Plain(model.NewTraceID(i, i+1), i+1, service)
 		span.OperationName = operation
 		span.Tags = []model.KeyValue{model.String("key", value), model.String("span.kind", "server")}
 		if err := to.writer.WriteSpan(ctx, span); err != nil {
@@ -35,7 +37,7 @@ func requireVisible(t *testing.T, to, p *plugin) {
 		if err != nil || len(trace.Spans) != 1 {
 			t.Fatalf("span %d by ID: %v, %v", i, trace, err)
 		}
-		requireSameSpans(t, values([]*model.Span{span}), values(trace.Spans))
+		samples.RequireSame(t, samples.Values([]*model.Span{span}), samples.Values(trace.Spans))
 		for name, query := range map[string]spanstore.TraceQueryParameters{
 			"service":   {ServiceName: service},
 			"operation": {ServiceName: service, OperationName: operation},

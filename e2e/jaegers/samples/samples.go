@@ -1,4 +1,4 @@
-package e2e
+package samples
 
 import (
 	"bytes"
@@ -18,23 +18,23 @@ import (
 	"github.com/jaegertracing/jaeger/model"
 )
 
-// now is one instant for all spans of a run, in whole microseconds: Jaeger's thrift knows no less.
-var now = time.Now().UTC().Truncate(time.Microsecond)
+// Now is one instant for all spans of a run, in whole microseconds: Jaeger's thrift knows no less.
+var Now = time.Now().UTC().Truncate(time.Microsecond)
 
-// plainSpan is a span with nothing special about it.
-func plainSpan(trace model.TraceID, id uint64, service string) *model.Span {
+// Plain is a span with nothing special about it.
+func Plain(trace model.TraceID, id uint64, service string) *model.Span {
 	return &model.Span{
 		TraceID:       trace,
 		SpanID:        model.NewSpanID(id),
 		OperationName: "op",
-		StartTime:     now.Add(-time.Minute),
+		StartTime:     Now.Add(-time.Minute),
 		Duration:      1500 * time.Microsecond,
 		Process:       model.NewProcess(service, nil),
 	}
 }
 
-// oddSpans is one trace of spans of one process, each with something that a store may lose.
-func oddSpans(trace model.TraceID, service string) []*model.Span {
+// Odd is one trace of spans of one process, each with something that a store may lose.
+func Odd(trace model.TraceID, service string) []*model.Span {
 	process := model.NewProcess(service, []model.KeyValue{
 		model.String("host.name", "a"),
 		model.Int64("pid", 4711),
@@ -45,7 +45,7 @@ func oddSpans(trace model.TraceID, service string) []*model.Span {
 	})
 	var spans []*model.Span
 	add := func(change func(s *model.Span)) {
-		s := plainSpan(trace, uint64(len(spans)+1), service)
+		s := Plain(trace, uint64(len(spans)+1), service)
 		s.Process = process
 		change(s)
 		spans = append(spans, s)
@@ -108,7 +108,7 @@ func oddSpans(trace model.TraceID, service string) []*model.Span {
 	add(func(s *model.Span) { s.Duration = 0 })
 	add(func(s *model.Span) { s.Duration = -5 * time.Millisecond })
 	add(func(s *model.Span) { s.Duration = 400 * 24 * time.Hour })
-	add(func(s *model.Span) { s.StartTime = now.Add(time.Hour) })
+	add(func(s *model.Span) { s.StartTime = Now.Add(time.Hour) })
 	add(func(s *model.Span) { s.StartTime = time.Unix(0, 0).UTC() })
 	add(func(s *model.Span) { s.SpanID = math.MaxUint64 })
 	// One SpanID, two spans.
@@ -117,35 +117,35 @@ func oddSpans(trace model.TraceID, service string) []*model.Span {
 	return spans
 }
 
-// modelOnlySpans are spans that only Jaeger's protobuf model can carry.
-func modelOnlySpans(trace model.TraceID, service string) []*model.Span {
-	warned := plainSpan(trace, 1, service)
+// ModelOnly are spans that only Jaeger's protobuf model can carry.
+func ModelOnly(trace model.TraceID, service string) []*model.Span {
+	warned := Plain(trace, 1, service)
 	warned.Warnings = []string{"clock skew", "", "clock skew", "żółw"}
-	nanos := plainSpan(trace, 2, service)
+	nanos := Plain(trace, 2, service)
 	nanos.StartTime, nanos.Duration = nanos.StartTime.Add(123), 1
 	nanos.Logs = []model.Log{{Timestamp: nanos.StartTime.Add(1), Fields: []model.KeyValue{model.String("event", "nanosecond")}}}
-	other := plainSpan(trace, 3, service+"-other")
+	other := Plain(trace, 3, service+"-other")
 	other.Process.Tags = []model.KeyValue{model.String("of", "another process")}
-	processID := plainSpan(trace, 4, service)
+	processID := Plain(trace, 4, service)
 	processID.ProcessID = "p7"
-	nameless := plainSpan(trace, 5, service)
+	nameless := Plain(trace, 5, service)
 	nameless.Process.Tags = []model.KeyValue{model.String("service.name", "a tag of that name"), model.String("telemetry.sdk.name", "x")}
 	return []*model.Span{warned, nanos, other, processID, nameless}
 }
 
-// bigValueSpan has a tag of one MiB.
-func bigValueSpan(trace model.TraceID, service string) []*model.Span {
-	s := plainSpan(trace, 1, service)
+// BigValue has a tag of one MiB.
+func BigValue(trace model.TraceID, service string) []*model.Span {
+	s := Plain(trace, 1, service)
 	s.Tags = []model.KeyValue{model.String("big", strings.Repeat("0123456789abcdef", 1<<16)), model.String("after", "it")}
 	return []*model.Span{s}
 }
 
-// manySpans is one trace of n spans over almost three hours.
-func manySpans(trace model.TraceID, service string, n int) []*model.Span {
+// Many is one trace of n spans over almost three hours.
+func Many(trace model.TraceID, service string, n int) []*model.Span {
 	spans := make([]*model.Span, n)
 	for i := range spans {
-		s := plainSpan(trace, uint64(i+1), service)
-		s.StartTime = now.Add(-3 * time.Hour).Add(time.Duration(i) * time.Second)
+		s := Plain(trace, uint64(i+1), service)
+		s.StartTime = Now.Add(-3 * time.Hour).Add(time.Duration(i) * time.Second)
 		s.Tags = []model.KeyValue{model.Int64("i", int64(i))}
 		if i > 0 {
 			s.References = []model.SpanRef{model.NewChildOfRef(trace, model.SpanID(i))}
@@ -155,10 +155,10 @@ func manySpans(trace model.TraceID, service string, n int) []*model.Span {
 	return spans
 }
 
-// oddOTLP is a request with one trace that uses everything OTLP has.
-func oddOTLP(trace model.TraceID, service string) []*tracepb.ResourceSpans {
-	traceID := otlpTraceID(trace)
-	start := uint64(now.Add(-time.Minute).UnixNano()) + 123
+// OTLP is a request with one trace that uses everything OTLP has.
+func OTLP(trace model.TraceID, service string) []*tracepb.ResourceSpans {
+	traceID := OTLPTraceID(trace)
+	start := uint64(Now.Add(-time.Minute).UnixNano()) + 123
 	text := func(v string) *commonpb.AnyValue {
 		return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: v}}
 	}
@@ -198,7 +198,7 @@ func oddOTLP(trace model.TraceID, service string) []*tracepb.ResourceSpans {
 	add(func(s *tracepb.Span) { s.ParentSpanId, s.TraceState = []byte{0, 0, 0, 0, 0, 0, 1, 1}, "a=b" })
 	add(func(s *tracepb.Span) {
 		s.Links = []*tracepb.Span_Link{
-			{TraceId: otlpTraceID(model.NewTraceID(5, 6)), SpanId: []byte{1, 2, 3, 4, 5, 6, 7, 8}, TraceState: "x=y", Attributes: everyType},
+			{TraceId: OTLPTraceID(model.NewTraceID(5, 6)), SpanId: []byte{1, 2, 3, 4, 5, 6, 7, 8}, TraceState: "x=y", Attributes: everyType},
 			{TraceId: traceID, SpanId: []byte{0, 0, 0, 0, 0, 0, 1, 1}},
 		}
 		s.ParentSpanId = []byte{0, 0, 0, 0, 0, 0, 1, 2}
@@ -233,7 +233,7 @@ func oddOTLP(trace model.TraceID, service string) []*tracepb.ResourceSpans {
 	}
 }
 
-func otlpTraceID(id model.TraceID) []byte {
+func OTLPTraceID(id model.TraceID) []byte {
 	bytes := make([]byte, 16)
 	if _, err := id.MarshalTo(bytes); err != nil {
 		panic(err)
@@ -241,10 +241,10 @@ func otlpTraceID(id model.TraceID) []byte {
 	return bytes
 }
 
-// oddZipkin is one trace in Zipkin's JSON, version 2.
-func oddZipkin(trace model.TraceID, service string) []map[string]any {
+// Zipkin is one trace in Zipkin's JSON, version 2.
+func Zipkin(trace model.TraceID, service string) []map[string]any {
 	id := trace.String()
-	at := now.Add(-time.Minute).UnixMicro()
+	at := Now.Add(-time.Minute).UnixMicro()
 	endpoint := map[string]any{"serviceName": service, "ipv4": "10.0.0.1", "port": 80}
 	return []map[string]any{
 		{"traceId": id, "id": "0000000000000001", "name": "get", "kind": "CLIENT", "timestamp": at, "duration": 1500, "localEndpoint": endpoint,
@@ -259,10 +259,10 @@ func oddZipkin(trace model.TraceID, service string) []map[string]any {
 	}
 }
 
-// requireSameSpans fails the test unless got holds the spans of want, each field equal, in any order.
-func requireSameSpans(t testing.TB, want, got []model.Span) {
+// RequireSame fails the test unless got holds the spans of want, each field equal, in any order.
+func RequireSame(t testing.TB, want, got []model.Span) {
 	t.Helper()
-	missing, extra := difference(encodedSpans(t, want), encodedSpans(t, got)), difference(encodedSpans(t, got), encodedSpans(t, want))
+	missing, extra := Difference(encodedSpans(t, want), encodedSpans(t, got)), Difference(encodedSpans(t, got), encodedSpans(t, want))
 	if len(missing) == 0 && len(extra) == 0 {
 		return
 	}
@@ -293,8 +293,8 @@ func encodedSpans(t testing.TB, spans []model.Span) []string {
 	return encoded
 }
 
-// difference returns what is in the sorted list a but not in b, counting copies.
-func difference(a, b []string) (only []string) {
+// Difference returns what is in the sorted list a but not in b, counting copies.
+func Difference(a, b []string) (only []string) {
 	for len(a) > 0 {
 		switch {
 		case len(b) == 0 || a[0] < b[0]:
@@ -321,7 +321,7 @@ func readable(t testing.TB, encoded string) string {
 	return out.String()[:min(out.Len(), 1500)]
 }
 
-func values(spans []*model.Span) []model.Span {
+func Values(spans []*model.Span) []model.Span {
 	vs := make([]model.Span, len(spans))
 	for i, s := range spans {
 		vs[i] = *s

@@ -1,0 +1,2 @@
+// Package jaegers is being written.
+package jaegers
