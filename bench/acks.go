@@ -119,7 +119,7 @@ func (r *acksResult) grpc(o *options, sync wal.Sync) error {
 		return err
 	}
 	reader := readpath.NewReader(store)
-	client, stop, err := serve(plugin.New(plugin.Options{Writer: writepath.NewWriter(store), Reader: reader, Tenant: tenant}))
+	client, stop, err := serve(plugin.New(plugin.Options{Writer: writepath.NewWriter(store), Reader: reader, TenantOf: func(context.Context) (string, error) { return tenant, nil }}))
 	if err != nil {
 		return err
 	}

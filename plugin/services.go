@@ -50,8 +50,9 @@ const (
 type Options struct {
 	Writer Writer
 	Reader Reader
-	// Tenant of all calls; DefaultTenant if empty.
-	Tenant string
+	// TenantOf says whose data a call is about; nil is DefaultTenant. Its errors are gRPC statuses. It is asked for every call that reads or
+	// writes traces, and for no other: Capabilities and Close bear no tenant.
+	TenantOf func(context.Context) (string, error)
 	// UnspecifiedKind is what GetOperations calls spans without a kind: UnspecifiedKind if empty, and
 	// the empty string for EmptyKind.
 	UnspecifiedKind string
@@ -64,16 +65,16 @@ type Options struct {
 type Services struct {
 	writer   Writer
 	reader   Reader
-	tenant   string
-	kindless string // span_kind of operations without a kind
+	tenantOf func(context.Context) (string, error) // the one place that says whose data a call is about
+	kindless string                                // span_kind of operations without a kind
 	marks    bool
 }
 
 // New makes services of a store.
 func New(o Options) *Services {
-	s := &Services{writer: o.Writer, reader: o.Reader, tenant: o.Tenant, kindless: o.UnspecifiedKind, marks: o.MarkPartial}
-	if s.tenant == "" {
-		s.tenant = DefaultTenant
+	s := &Services{writer: o.Writer, reader: o.Reader, tenantOf: o.TenantOf, kindless: o.UnspecifiedKind, marks: o.MarkPartial}
+	if s.tenantOf == nil {
+		s.tenantOf = func(context.Context) (string, error) { return DefaultTenant, nil }
 	}
 	switch s.kindless {
 	case "":
@@ -95,13 +96,13 @@ func (s *Services) RegisterPlugin(server *grpc.Server) {
 	storage_v1.RegisterPluginCapabilitiesServer(server, capabilities{})
 }
 
-// tenantOf is the one place that says whose data a call is about.
-func (s *Services) tenantOf(context.Context) (string, error) { return s.tenant, nil }
-
 // archiveOf is tenantOf for calls that are about archived traces.
 func (s *Services) archiveOf(ctx context.Context) (string, error) {
 	tenant, err := s.tenantOf(ctx)
-	return tracedb.ArchiveTenant(tenant), err
+	if err != nil {
+		return "", err
+	}
+	return tracedb.ArchiveTenant(tenant), nil
 }
 
 // capabilities answers calls that bear no tenant.

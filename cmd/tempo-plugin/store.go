@@ -78,7 +78,8 @@ func clientOf(ctx context.Context, n *node.Node, cfg config.Config, a *daemon.Ad
 
 func newServices(cfg config.Config, writer writepath.Store, reader readpath.Store) *plugin.Services {
 	return plugin.New(plugin.Options{
-		Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), Tenant: cfg.Tenancy.Default, MarkPartial: cfg.Reader.Partial == config.PartialMark,
+		Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), MarkPartial: cfg.Reader.Partial == config.PartialMark,
+		TenantOf: func(context.Context) (string, error) { return cfg.Tenancy.Default, nil },
 	})
 }
 
