@@ -162,7 +162,7 @@ func serve(services *plugin.Services) (client storage_v1.SpanWriterPluginClient,
 		return nil, nil, err
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(plugin.MaxReceive), grpc.ForceServerCodecV2(plugin.Codec{}))
-	services.RegisterPlugin(server)
+	services.Register(server)
 	go func() { _ = server.Serve(listener) }() // ends with Stop
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(plugin.Codec{})))

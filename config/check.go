@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"strings"
 )
 
 // conflicts returns what values that are good by themselves do wrong together, each under the key to change.
@@ -29,6 +30,13 @@ func (c *Config) conflicts() []Problem {
 	conflict(c.Compactor.Grace != 0 && c.Compactor.Grace < 20*c.Reader.PollInterval, "compactor.grace",
 		"%s is less than 20 times reader.poll_interval, which is %s", formatDuration(c.Compactor.Grace), poll)
 	conflict(c.Limits.BurstBytes != 0 && c.Limits.RateBytes == 0, "limits.burst_bytes", "has no effect without limits.rate_bytes: set that too")
+	m := &c.Remote
+	conflict(m.TLSCert != "" && m.TLSKey == "", "remote.tls_key", "is empty: remote.tls_cert is set, name the key of that certificate")
+	conflict(m.TLSKey != "" && m.TLSCert == "", "remote.tls_cert", "is empty: remote.tls_key is set, name the certificate of that key")
+	conflict(m.TLSClientCA != "" && m.TLSCert == "" && m.TLSKey == "", "remote.tls_cert", "is empty: remote.tls_client_ca is set, and only with TLS clients show certificates")
+	conflict(m.ArchiveListenAddress != "" && m.ListenAddress == RemoteOff, "remote.archive_listen_address", "has no effect while remote.listen_address is off")
+	conflict(m.ArchiveListenAddress == m.ListenAddress && !strings.HasSuffix(m.ListenAddress, ":0"), "remote.archive_listen_address",
+		"is remote.listen_address too: two servers need two addresses")
 	return found
 }
 

@@ -26,6 +26,7 @@ type Config struct {
 	Cache     Cache
 	Compactor Compactor
 	Limits    Limits
+	Remote    Remote
 	Admin     Admin
 	Logging   Logging
 }
@@ -131,6 +132,7 @@ func Default(env LookupEnv) Config {
 		Reader:    Reader{PollInterval: 30 * time.Second, Partial: PartialError},
 		Cache:     Cache{MemoryBytes: 64 << 20, DiskBytes: 1 << 30},
 		Compactor: Compactor{Merges: 1},
+		Remote:    Remote{ListenAddress: "127.0.0.1:17271", MaxMessageBytes: 64 << 20, SpanKind: SpanKindEmpty},
 		Admin:     Admin{ListenAddress: AdminAuto},
 		Logging:   Logging{Level: "info"},
 	}
@@ -147,6 +149,26 @@ func Load(file string, env LookupEnv) (Config, error) {
 		return Config{}, err
 	}
 	return Parse(file, data, env)
+}
+
+// Set sets a key to a value as it stands in a file, though without variables. The error does not name the key, unless it is another that conflicts.
+func (c *Config) Set(key, text string) error {
+	k := find(key)
+	if k == nil {
+		return fmt.Errorf("%s is no key of the configuration", key)
+	}
+	changed := *c
+	if err := k.field(&changed).set(text); err != nil {
+		return err
+	}
+	for _, p := range changed.conflicts() {
+		if p.Key == key {
+			return errors.New(p.Text)
+		}
+		return fmt.Errorf("%s: %s", p.Key, p.Text)
+	}
+	*c = changed
+	return nil
 }
 
 func read(file string) ([]byte, error) {

@@ -130,7 +130,7 @@ func TestErrors(t *testing.T) {
 		{"key outside its section", "path: /x\n", "f.yaml:1: path: unknown key; did you mean storage.path?"},
 		{"key in the wrong section", "wal: {bytes: x}", "f.yaml:1: wal.bytes: unknown key; did you mean cut.bytes?"},
 		{"dotted key", "storage.path: /x\n", "f.yaml:1: storage.path: unknown key; did you mean storage.path?"},
-		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, retention, tenancy, ring, instance, server, ingester, writer, reader, cache, compactor, limits, admin, logging"},
+		{"nothing near", "elasticsearch:\n  hosts: 1\n", "f.yaml:1: elasticsearch: unknown key; known here: storage, wal, cut, retention, tenancy, ring, instance, server, ingester, writer, reader, cache, compactor, limits, remote, admin, logging"},
 		{"merge key", "storage:\n  <<: {path: x}\n", "f.yaml:2: storage.<<: unknown key; known here: path, blocks"},
 		{"twice", "wal: {sync: never}\nlogging: {level: warn}\nwal: {sync: always}\n", "f.yaml:3: wal: is set twice, first in line 1"},
 		{"value for a section", "storage: /x\n", `f.yaml:1: storage: is the value "/x": it is a section, with keys below it`},
@@ -182,6 +182,11 @@ func TestErrors(t *testing.T) {
 		{"nobody reaches all interfaces", "storage: {blocks: b}\nring: {store: memberlist}\nserver: {grpc_listen_address: '0.0.0.0:1'}\n",
 			"f.yaml: instance.address: is empty: server.grpc_listen_address is 0.0.0.0:1, which nobody can reach; say what others do"},
 		{"nobody reaches an address without host", "instance: {address: ':1'}", `f.yaml:1: instance.address: ":1" has no host that others could reach`},
+		{"a certificate without a key", "remote: {tls_cert: c}", "f.yaml: remote.tls_key: is empty: remote.tls_cert is set, name the key of that certificate"},
+		{"a key without a certificate", "remote: {tls_key: k, tls_client_ca: a}", "f.yaml: remote.tls_cert: is empty: remote.tls_key is set, name the certificate of that key"},
+		{"mTLS without TLS", "remote: {tls_client_ca: a}", "f.yaml: remote.tls_cert: is empty: remote.tls_client_ca is set, and only with TLS clients show certificates"},
+		{"an archive of nothing", "remote: {listen_address: off, archive_listen_address: ':1'}", "f.yaml:1: remote.archive_listen_address: has no effect while remote.listen_address is off"},
+		{"the archive at the same address", "remote: {archive_listen_address: '127.0.0.1:17271'}", "f.yaml:1: remote.archive_listen_address: is remote.listen_address too: two servers need two addresses"},
 		{"kept too short", "ingester: {keep: 1m}", "f.yaml:1: ingester.keep: 1m is less than three times reader.poll_interval, which is 30s"},
 		{"grace too short", "compactor: {grace: 1m}", "f.yaml:1: compactor.grace: 1m is less than 20 times reader.poll_interval, which is 30s"},
 		{"burst without rate", "limits: {burst_bytes: 1MiB}", "f.yaml:1: limits.burst_bytes: has no effect without limits.rate_bytes: set that too"},
@@ -280,8 +285,13 @@ func draw(t *rapid.T) Config {
 		Cache:     Cache{MemoryBytes: 1 << 20, DiskPath: rapid.SampledFrom([]string{"", "/cache"}).Draw(t, "cache"), DiskBytes: 1 << 30},
 		Compactor: Compactor{Grace: time.Duration(rapid.Int64Range(int64(time.Minute), int64(time.Hour)).Draw(t, "grace")), Merges: rapid.IntRange(1, 256).Draw(t, "merges")},
 		Limits:    Limits{RateBytes: 1, BurstBytes: rapid.Int64Range(0, 1<<40).Draw(t, "burst"), TraceSpans: rapid.Int64Range(0, 1e9).Draw(t, "spans")},
-		Admin:     Admin{ListenAddress: rapid.SampledFrom([]string{"auto", "off", ":1", "[::]:80"}).Draw(t, "address")},
-		Logging:   Logging{Level: rapid.SampledFrom([]string{"debug", "info", "warn", "error"}).Draw(t, "level")},
+		Remote: Remote{
+			ListenAddress: rapid.SampledFrom([]string{"127.0.0.1:0", ":17271"}).Draw(t, "remote"), ArchiveListenAddress: rapid.SampledFrom([]string{"", ":1"}).Draw(t, "archive"),
+			TLSCert: "cert.pem", TLSKey: "key.pem", TLSClientCA: rapid.SampledFrom([]string{"", "ca.pem"}).Draw(t, "ca"), MaxMessageBytes: rapid.Int64Range(64<<10, 1<<30).Draw(t, "message"),
+			SpanKind: rapid.SampledFrom([]SpanKind{SpanKindEmpty, SpanKindUnspecified}).Draw(t, "kind"), StreamingWriter: rapid.Bool().Draw(t, "streaming"),
+		},
+		Admin:   Admin{ListenAddress: rapid.SampledFrom([]string{"auto", "off", ":1", "[::]:80"}).Draw(t, "address")},
+		Logging: Logging{Level: rapid.SampledFrom([]string{"debug", "info", "warn", "error"}).Draw(t, "level")},
 	}
 }
 
@@ -300,6 +310,27 @@ func TestPrintedConfigurationParsesBack(t *testing.T) {
 			t.Fatalf("got  %+v\nwant %+v\n%s", got, c, b.String())
 		}
 	})
+}
+
+func TestAKeyIsSetWhateverTheFileSays(t *testing.T) {
+	c := Default(env())
+	if err := c.Set("remote.listen_address", "127.0.0.1:7"); err != nil || c.Remote.ListenAddress != "127.0.0.1:7" {
+		t.Errorf("%v, %+v", err, c.Remote)
+	}
+	before := c
+	for _, bad := range []struct{ key, text, want string }{
+		{"remote.listen_address", "here", `"here" is not host:port`},
+		{"remote.tls_cert", "c", "remote.tls_key: is empty"},
+		{"ingester.keep", "1m", "1m is less than three times reader.poll_interval"},
+		{"remote.adress", "x", "remote.adress is no key"},
+	} {
+		if err := c.Set(bad.key, bad.text); err == nil || !strings.HasPrefix(err.Error(), bad.want) {
+			t.Errorf("%s: got %v, want %s", bad.key, err, bad.want)
+		}
+	}
+	if c != before {
+		t.Errorf("what could not be set changed it to %+v", c)
+	}
 }
 
 func TestDocumentation(t *testing.T) {

@@ -331,6 +331,67 @@ var keys = []Key{
 		field: func(c *Config) value { return optional{directory{&c.Limits.File}} },
 	},
 	{
+		Name: "remote.listen_address",
+		Type: "`host:port` or `off`",
+		Doc: "Where Jaeger reaches this store as remote storage, v1 and v2 on one port. " +
+			"`tempo-plugin serve` listens there, `tempo --target=all`, and `tempo --target=querier` if `ring.store` is set; port 0 is a free one. " +
+			"Whoever reaches it reads and writes traces: give it TLS before it leaves the host. [remote-storage.md](remote-storage.md) says more.",
+		field: func(c *Config) value { return address{&c.Remote.ListenAddress, []string{RemoteOff}, "127.0.0.1:17271"} },
+	},
+	{
+		Name:    "remote.archive_listen_address",
+		Type:    "`host:port`",
+		Default: "empty: none",
+		Doc: "Where Jaeger reaches the archive as a remote storage of its own. " +
+			"Jaeger from v1.66 on asks a second server for archived traces, v2 a second backend; Jaeger before that finds them at `remote.listen_address`.",
+		field: func(c *Config) value { return address{&c.Remote.ArchiveListenAddress, []string{""}, "127.0.0.1:17273"} },
+	},
+	{
+		Name:    "remote.tls_cert",
+		Type:    "file",
+		Default: "empty: no TLS",
+		Doc: "The certificate of the remote storage server and what it was signed with, as PEM. " +
+			"The files of certificates and keys are read again when they change, for the connections that are made from then on.",
+		field: func(c *Config) value { return optional{directory{&c.Remote.TLSCert}} },
+	},
+	{
+		Name:    "remote.tls_key",
+		Type:    "file",
+		Default: "empty: no TLS",
+		Doc:     "The key of `remote.tls_cert`, as PEM.",
+		field:   func(c *Config) value { return optional{directory{&c.Remote.TLSKey}} },
+	},
+	{
+		Name:    "remote.tls_client_ca",
+		Type:    "file",
+		Default: "empty: clients need no certificate",
+		Doc:     "Certificates, as PEM, by one of which that of a client must be signed (mTLS). Others are turned away before they can ask anything.",
+		field:   func(c *Config) value { return optional{directory{&c.Remote.TLSClientCA}} },
+	},
+	{
+		Name: "remote.max_message_bytes",
+		Type: "size, 64KiB to 1GiB",
+		Doc: "The largest message that the remote storage server takes; a larger one is refused with `ResourceExhausted`, unread. " +
+			"Jaeger v2 writes a batch as one message, Jaeger v1 a span.",
+		field: func(c *Config) value { return size{&c.Remote.MaxMessageBytes, 64 << 10, 1 << 30} },
+	},
+	{
+		Name: "remote.span_kind",
+		Type: "`empty` or `unspecified`",
+		Doc: "What the remote storage server v1 calls the kind of operations whose spans have none. " +
+			"Jaeger from v1.65 on expects it to be empty, Jaeger up to v1.64 expects `unspecified`. A plugin always says `unspecified`, and v2 nothing.",
+		field: func(c *Config) value {
+			return choice[SpanKind]{&c.Remote.SpanKind, []SpanKind{SpanKindEmpty, SpanKindUnspecified}}
+		},
+	},
+	{
+		Name: "remote.streaming_writer",
+		Type: "`true` or `false`",
+		Doc: "Offer the streaming writer of remote storage v1, which Jaeger then prefers. " +
+			"It is faster, and nothing is acknowledged: what Jaeger has sent and the server has not yet written is lost when either of them ends.",
+		field: func(c *Config) value { return truth{&c.Remote.StreamingWriter} },
+	},
+	{
 		Name: "admin.listen_address",
 		Type: "`host:port`, `auto` or `off`",
 		Doc: "Where the admin server listens: status page `/`, `/ready`, `/metrics` for Prometheus, `/debug/pprof/`. " +

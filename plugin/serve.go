@@ -37,7 +37,7 @@ var _ goplugin.GRPCPlugin = (*GRPCPlugin)(nil)
 
 // GRPCServer registers the services.
 func (p *GRPCPlugin) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error {
-	p.Services.RegisterPlugin(server)
+	p.Services.Register(server)
 	return nil
 }
 

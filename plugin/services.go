@@ -59,6 +59,8 @@ type Options struct {
 	// MarkPartial gives a trace that may lack spans, because a part of the store could not be asked, with a warning on its first span. Without it
 	// the call fails. Lists, on which no mark can be put, fail in any case.
 	MarkPartial bool
+	// StreamingWriter offers the writer that acknowledges nothing. Jaeger prefers it to the other.
+	StreamingWriter bool
 }
 
 // Services are the gRPC services of jaeger.storage.v1.
@@ -68,11 +70,12 @@ type Services struct {
 	tenantOf func(context.Context) (string, error) // the one place that says whose data a call is about
 	kindless string                                // span_kind of operations without a kind
 	marks    bool
+	streams  bool
 }
 
 // New makes services of a store.
 func New(o Options) *Services {
-	s := &Services{writer: o.Writer, reader: o.Reader, tenantOf: o.TenantOf, kindless: o.UnspecifiedKind, marks: o.MarkPartial}
+	s := &Services{writer: o.Writer, reader: o.Reader, tenantOf: o.TenantOf, kindless: o.UnspecifiedKind, marks: o.MarkPartial, streams: o.StreamingWriter}
 	if s.tenantOf == nil {
 		s.tenantOf = func(context.Context) (string, error) { return DefaultTenant, nil }
 	}
@@ -85,15 +88,18 @@ func New(o Options) *Services {
 	return s
 }
 
-// RegisterPlugin registers the services one by one. It leaves out gRPC's health service, which
-// go-plugin registers itself, and the streaming writer, as Capabilities says.
-func (s *Services) RegisterPlugin(server *grpc.Server) {
+// Register registers the services one by one. It leaves out gRPC's health service, which go-plugin registers itself, and the streaming
+// writer unless it was asked for, as Capabilities says.
+func (s *Services) Register(server *grpc.Server) {
 	storage_v1.RegisterSpanWriterPluginServer(server, spanWriter{s})
 	storage_v1.RegisterSpanReaderPluginServer(server, spanReader{s})
 	storage_v1.RegisterDependenciesReaderPluginServer(server, spanReader{s})
 	storage_v1.RegisterArchiveSpanWriterPluginServer(server, spanWriter{s})
 	storage_v1.RegisterArchiveSpanReaderPluginServer(server, spanReader{s})
-	storage_v1.RegisterPluginCapabilitiesServer(server, capabilities{})
+	storage_v1.RegisterPluginCapabilitiesServer(server, capabilities{s.streams})
+	if s.streams {
+		storage_v1.RegisterStreamingSpanWriterPluginServer(server, spanWriter{s})
+	}
 }
 
 // archiveOf is tenantOf for calls that are about archived traces.
@@ -106,8 +112,8 @@ func (s *Services) archiveOf(ctx context.Context) (string, error) {
 }
 
 // capabilities answers calls that bear no tenant.
-type capabilities struct{}
+type capabilities struct{ streams bool }
 
-func (capabilities) Capabilities(context.Context, *storage_v1.CapabilitiesRequest) (*storage_v1.CapabilitiesResponse, error) {
-	return &storage_v1.CapabilitiesResponse{ArchiveSpanReader: true, ArchiveSpanWriter: true}, nil
+func (c capabilities) Capabilities(context.Context, *storage_v1.CapabilitiesRequest) (*storage_v1.CapabilitiesResponse, error) {
+	return &storage_v1.CapabilitiesResponse{ArchiveSpanReader: true, ArchiveSpanWriter: true, StreamingSpanWriter: c.streams}, nil
 }

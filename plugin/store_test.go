@@ -154,7 +154,7 @@ func dial(t testing.TB, o Options) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(MaxReceive), grpc.ForceServerCodecV2(Codec{}))
-	New(o).RegisterPlugin(server)
+	New(o).Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("passthrough:store",

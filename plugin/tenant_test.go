@@ -30,12 +30,12 @@ func (r *raw) Unmarshal(b []byte) error {
 
 func TestACallWithoutATenantReachesNothing(t *testing.T) {
 	store := &naiveStore{}
-	o := Options{Writer: store, Reader: store, TenantOf: func(context.Context) (string, error) {
+	o := Options{Writer: store, Reader: store, StreamingWriter: true, TenantOf: func(context.Context) (string, error) {
 		return "", status.Error(codes.Unauthenticated, "who are you?")
 	}}
 	conn := dial(t, o)
 	server := grpc.NewServer()
-	New(o).RegisterPlugin(server)
+	New(o).Register(server)
 	var refused, answered int
 	for service, info := range server.GetServiceInfo() {
 		for _, m := range info.Methods {
@@ -51,7 +51,7 @@ func TestACallWithoutATenantReachesNothing(t *testing.T) {
 			}
 		}
 	}
-	if len(store.tenants) > 0 || refused < 9 || answered != len(bearNoTenant) {
+	if len(store.tenants) > 0 || refused < 10 || answered != len(bearNoTenant) {
 		t.Errorf("%d refused, %d answered, stored: %v", refused, answered, store.tenants)
 	}
 }

@@ -2,8 +2,13 @@ package tracedb
 
 import "strings"
 
-// ArchiveTenant is the tenant that holds the archived traces of a tenant. They are kept whatever the retention.
-func ArchiveTenant(tenant string) string { return tenant + archiveSuffix }
+// ArchiveTenant is the tenant that holds the archived traces of a tenant. They are kept whatever the retention. An archive is its own.
+func ArchiveTenant(tenant string) string {
+	if IsArchive(tenant) {
+		return tenant
+	}
+	return tenant + archiveSuffix
+}
 
 // IsArchive reports whether tenant holds archived traces.
 func IsArchive(tenant string) bool { return strings.HasSuffix(tenant, archiveSuffix) }

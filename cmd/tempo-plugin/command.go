@@ -19,9 +19,35 @@ func program(byJaeger bool) *daemon.Program {
 			}
 			return nil
 		},
-		Run: serve,
+		Run: runPlugin,
 	}
 }
+
+// server is the program as a daemon.
+func server() *daemon.Program {
+	return &daemon.Program{
+		Name:  "serve",
+		Short: "Serve any Jaeger, as remote storage, instead of being started by one",
+		Long:  serveHelp,
+		After: "While it runs, http://" + config.AdminDefaultAddress + "/ shows how it is doing.",
+		Flags: []daemon.Flag{{Name: "grpc.listen-address", Key: "remote.listen_address"}},
+		Run:   serve,
+	}
+}
+
+const serveHelp = `tempo-plugin serve keeps Jaeger's traces, and Jaeger comes to it over the network: any number of collectors and query services.
+
+  tempo-plugin serve --config.file=tempo.yaml                                   on remote.listen_address
+  tempo-plugin serve --config.file=tempo.yaml --grpc.listen-address=H:17271     on another one
+
+  SPAN_STORAGE_TYPE=grpc jaeger-all-in-one --grpc-storage.server=H:17271        Jaeger v1.58 and later
+  SPAN_STORAGE_TYPE=grpc-plugin jaeger-all-in-one --grpc-storage.server=H:17271 Jaeger up to v1.57
+
+Jaeger v1.66 and later asks a second server for archived traces: set remote.archive_listen_address, and tell Jaeger
+--grpc-storage-archive.server. Set OTEL_TRACES_SAMPLER=always_off for Jaeger, or it stores traces of its own storing.
+
+The store is a directory, or with storage.blocks an object store, of which this process is the only one; or with ring.store
+the way to a cluster. It ends on SIGTERM or SIGINT.`
 
 const notByHand = `this program is started by Jaeger, not by hand. Tell Jaeger (up to v1.57) to use it:
 

@@ -7,10 +7,12 @@ import (
 	"github.com/jaeger-tempo/tempo/plugin"
 )
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(execute()) }
 
-func run() int {
-	err := program(startedByJaeger()).Command().Execute()
+func execute() int {
+	cmd := program(startedByJaeger()).Command()
+	cmd.AddCommand(server().Command())
+	err := cmd.Execute()
 	if err != nil {
 		report(err)
 	}

@@ -2,26 +2,41 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/internal/version"
 	"github.com/jaeger-tempo/tempo/plugin"
 )
 
-// stopWithin is how long a stop may take. Jaeger gives a plugin two seconds.
-const stopWithin = 2 * time.Second
-
-// serve runs the store for Jaeger until Jaeger is done with it.
+// serve runs the store for any Jaeger that comes to its address, until SIGTERM.
 func serve(cfg config.Config) error {
-	log := daemon.NewLog(cfg.Logging.Level, os.Stderr) // go-plugin replaces os.Stderr
-	ctx := untilStopped(log)
+	if cfg.Remote.ListenAddress == config.RemoteOff {
+		return errors.New("remote.listen_address: is off: give this program an address to serve")
+	}
+	log := daemon.NewLog(cfg.Logging.Level, os.Stderr)
+	ctx := daemon.UntilStopped(log)
+	server, err := node.ListenRemote(cfg, log) // first: a port that is taken is told before a log is replayed
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	return run(ctx, cfg, log, func(ctx context.Context, services plugin.Options) error {
+		defer server.Stop() // before the store closes
+		if err := server.Serve(services, tracing.RootOptions()...); err != nil {
+			return err
+		}
+		return server.Wait(ctx)
+	})
+}
 
+// run opens the store and has it served until ctx ends.
+func run(ctx context.Context, cfg config.Config, log *daemon.Log, serve func(context.Context, plugin.Options) error) error {
 	a := daemon.NewAdmin("tempo-plugin", "plugin", cfg, log)
 	if err := a.Listen(); err != nil {
 		return err
@@ -38,29 +53,8 @@ func serve(cfg config.Config) error {
 	}
 	log.Info("store is open", "path", cfg.Storage.Path, "blocks", cfg.Storage.Blocks, "ring", cfg.Ring.Store, "version", version.Text(),
 		"took", time.Since(began).Round(time.Millisecond))
-
-	plugin.ServePlugin(ctx, s.services, log.HC, tracing.RootOptions()...)
-	err = s.close()
+	err = serve(ctx, s.services)
+	err = errors.Join(err, s.close())
 	log.Info("stopped")
 	return err
-}
-
-// untilStopped returns a context that is cancelled on SIGTERM, and when Jaeger is gone. Should the stop
-// then take longer than it may, in a long replay say, the process just ends: it can at any moment.
-func untilStopped(log *daemon.Log) context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
-	gone := watchParent(syscall.Stdout)
-	go func() {
-		select {
-		case <-term:
-			log.Info("stopping", "why", "SIGTERM")
-		case why := <-gone:
-			log.Info("stopping", "why", "Jaeger has ended: "+why)
-		}
-		time.AfterFunc(stopWithin, func() { os.Exit(0) })
-		cancel()
-	}()
-	return ctx
 }

@@ -11,17 +11,15 @@ import (
 	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/plugin"
-	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 	"github.com/jaeger-tempo/tempo/tracedb"
-	"github.com/jaeger-tempo/tempo/writepath"
 )
 
 // store is the store as this process has it.
 type store struct {
-	services *plugin.Services
+	services plugin.Options
 	close    func() error // calls in flight get an error, and are not acknowledged
 }
 
@@ -73,14 +71,7 @@ func clientOf(ctx context.Context, n *node.Node, cfg config.Config, a *daemon.Ad
 		return nil, errors.Join(err, n.Close())
 	}
 	a.SetReady(n.Ready)
-	return &store{newServices(cfg, writer, reader), n.Close}, nil
-}
-
-func newServices(cfg config.Config, writer writepath.Store, reader readpath.Store) *plugin.Services {
-	return plugin.New(plugin.Options{
-		Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), MarkPartial: cfg.Reader.Partial == config.PartialMark,
-		TenantOf: func(context.Context) (string, error) { return cfg.Tenancy.Default, nil },
-	})
+	return &store{node.Services(cfg, writer, reader), n.Close}, nil
 }
 
 // openDirectory opens the whole store in the configured directory, and replays its log.
@@ -132,7 +123,7 @@ func openDirectory(ctx context.Context, cfg config.Config, log *daemon.Log, a *d
 	a.Metrics.MustRegister(node.DatabaseMetrics(db.Each))
 	a.Section("Tenants", func() daemon.Table { return node.DatabaseStatus(db.Each) })
 	a.SetReady(func() error { return nil })
-	return &store{newServices(cfg, db, db), func() error {
+	return &store{node.Services(cfg, db, db), func() error {
 		defer lock.Release()
 		return db.Close()
 	}}, nil

@@ -19,7 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jaegertracing/jaeger/plugin/storage/grpc/shared"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/plugin"
 )
 
 // bin is where the programs under test are, built once.
@@ -59,8 +64,12 @@ storage: {path: "${DATA}/${ID}", blocks: "${DATA}/blocks"}
 ring: {store: memberlist, listen_address: "${GOSSIP:-127.0.0.1:0}", join: "${JOIN:-}", settle: 100ms, heartbeat: 2s, heartbeat_timeout: 4s}
 instance: {id: "${ID}"}
 server: {grpc_listen_address: 127.0.0.1:0}
+remote: {listen_address: 127.0.0.1:0, archive_listen_address: 127.0.0.1:0}
 admin: {listen_address: 127.0.0.1:0}
 `
+
+// oneReplica is the same for a cluster of one ingester.
+var oneReplica = strings.Replace(clusterYAML, "settle:", "replication: 1, settle:", 1)
 
 // running is a process that has started.
 type running struct {
@@ -68,6 +77,7 @@ type running struct {
 	admin  string // URL of its admin server
 	gossip string
 	grpc   string        // where its gRPC server is reached
+	remote string        // where Jaeger reaches it, if it does
 	ended  chan struct{} // closed when it has, and err and logs are what it has left
 	err    error
 
@@ -111,6 +121,7 @@ func start(t *testing.T, data, id, join, started string, args ...string) *runnin
 				URL     string `json:"url"`
 				Address string `json:"address"`
 				Reached string `json:"reached_at"`
+				Serves  string `json:"serves"`
 			}
 			_ = json.Unmarshal(lines.Bytes(), &line)
 			switch line.Message {
@@ -120,6 +131,9 @@ func start(t *testing.T, data, id, join, started string, args ...string) *runnin
 				r.gossip = line.Address
 			case "gRPC server is listening":
 				r.grpc = line.Reached
+			}
+			if line.Message == "remote storage server is listening" && line.Serves == "traces" {
+				r.remote = line.Address
 			}
 			if line.Message == started {
 				close(up)
@@ -354,13 +368,50 @@ func TestIngesterAndCompactorStartAndStop(t *testing.T) {
 }
 
 func TestAllInOneProcess(t *testing.T) {
-	r := daemonOf(t, t.TempDir(), "all", "one", "")
+	r := start(t, t.TempDir(), "one", "", "started", "tempo", "--target=all", "--config.file", write(t, oneReplica))
 	await(t, r.admin+"ready", "ready\n")
 	for _, want := range []string{"tempo_ingester_whole 1", `tempo_ring_instances{ring="compactors",state="ACTIVE"} 1`, `tempo_ring_instances{ring="ingesters",state="ACTIVE"} 1`} {
 		await(t, r.admin+"metrics", want)
 	}
 	await(t, r.admin+"ring/compactors", "one")
+	throughRemote(t, r.remote, r.remote)
 	r.stop(t)
+}
+
+func TestAQuerierInARingServesJaeger(t *testing.T) {
+	data := t.TempDir()
+	all := start(t, data, "one", "", "started", "tempo", "--target=all", "--config.file", write(t, oneReplica))
+	await(t, all.admin+"metrics", `tempo_ring_instances{ring="ingesters",state="ACTIVE"} 1`)
+	querier := start(t, data, "two", all.gossip, "started", "tempo", "--target=querier", "--config.file", write(t, oneReplica))
+	await(t, querier.admin+"ready", "ready\n")
+	throughRemote(t, querier.remote, all.remote)
+	alone := start(t, data, "three", "", "started", "tempo", "--target=querier", "--config.file", write(t, strings.Replace(clusterYAML, "store: memberlist, ", "", 1)))
+	if alone.remote != "" {
+		t.Errorf("a querier without a ring serves Jaeger at %s", alone.remote)
+	}
+	querier.stop(t)
+	all.stop(t)
+}
+
+// throughRemote writes a span at one address and reads it at another.
+func throughRemote(t *testing.T, written, read string) {
+	t.Helper()
+	client := func(address string) *shared.GRPCClient {
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(plugin.Codec{})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return shared.NewGRPCClient(conn)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	if err := client(written).SpanWriter().WriteSpan(ctx, spanOf(1)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client(read).SpanReader().GetTrace(ctx, spanOf(1).TraceID); err != nil || len(got.Spans) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
 }
 
 func TestShutdownLeavesAndEnds(t *testing.T) {

@@ -53,7 +53,9 @@ func run(target string, cfg config.Config) (err error) {
 	if err := admin.Listen(); err != nil {
 		return err
 	}
-	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo --target=" + target, Log: log, Admin: admin, Serves: true})
+	// A querier without a ring knows blocks only: what it told Jaeger would lack what is recent, and it could write nothing.
+	remote := (target == "all" || target == "querier" && cfg.Ring.Store != config.RingNone) && cfg.Remote.ListenAddress != config.RemoteOff
+	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo --target=" + target, Log: log, Admin: admin, Serves: true, Remote: remote})
 	if err != nil {
 		return err
 	}
@@ -68,6 +70,11 @@ func run(target string, cfg config.Config) (err error) {
 	}
 	if err := n.Serve(); err != nil {
 		return err
+	}
+	if remote {
+		if err := n.Remote(ctx); err != nil {
+			return err
+		}
 	}
 	admin.SetReady(n.Ready)
 	log.Info("started", "target", target, "instance", cfg.Instance.Name(), "version", version.Text())

@@ -276,6 +276,7 @@ func (c *Cluster) configureNode(n *Node) error {
 		"instance.id":                n.ID,
 		"server.grpc_listen_address": n.GRPC,
 		"admin.listen_address":       n.Admin,
+		"remote.listen_address":      "off",
 	}, nil)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/version"
@@ -27,11 +28,16 @@ type Program struct {
 	Name string
 	// Short and Long are its help. Long is followed by the keys of the configuration, and After.
 	Short, Long, After string
+	// Flags set keys of the configuration, beside the file.
+	Flags []Flag
 	// Check is asked before Run whether it may run at all; nil is yes.
 	Check func() error
 	// Run runs it until it is asked to stop.
 	Run func(config.Config) error
 }
+
+// Flag is a flag that sets a key of the configuration, whatever the file says.
+type Flag struct{ Name, Key string }
 
 // Command returns the command that reads the configuration and runs the program, or prints the configuration, version or help. Flags may be added to it.
 func (p *Program) Command() *cobra.Command {
@@ -48,7 +54,7 @@ func (p *Program) Command() *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return Usage("unexpected argument %q: there are only flags, see --help", args[0])
+				return Usage("unexpected argument %q: see --help", args[0])
 			}
 			return nil
 		},
@@ -65,6 +71,9 @@ func (p *Program) Command() *cobra.Command {
 				}
 			}
 			cfg, err := config.Load(file, os.LookupEnv)
+			if err == nil {
+				err = p.set(&cfg, cmd.Flags())
+			}
 			switch {
 			case err != nil:
 				return err
@@ -81,10 +90,25 @@ func (p *Program) Command() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&file, "config.file", "", "configuration `file` (YAML); without one, everything has its default")
 	flags.StringVar(&sameFile, "config", "", "the same `file`, by the name that Jaeger passes it on by")
+	for _, f := range p.Flags {
+		flags.String(f.Name, "", "`value` of "+f.Key+", whatever the file says")
+	}
 	flags.BoolVar(&print, "config.print", false, "check the configuration, print what is in effect, and exit")
 	flags.Bool("version", false, "print the version and exit")
 	flags.BoolP("help", "h", false, "print this text and exit")
 	return cmd
+}
+
+// set sets the keys that flags were given for.
+func (p *Program) set(cfg *config.Config, flags *pflag.FlagSet) error {
+	for _, f := range p.Flags {
+		if flag := flags.Lookup(f.Name); flag.Changed {
+			if err := cfg.Set(f.Key, flag.Value.String()); err != nil {
+				return Usage("--%s: %w", f.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 func (p *Program) help() string {

@@ -15,6 +15,7 @@ import (
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/internal/tracing"
+	"github.com/jaeger-tempo/tempo/plugin/remote"
 	"github.com/jaeger-tempo/tempo/ring"
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/writepath/ingester"
@@ -27,7 +28,7 @@ const (
 	compactorsRing = "compactors"
 )
 
-// Options of a Node. All are required but Serves.
+// Options of a Node. All are required but Serves and Remote.
 type Options struct {
 	Config config.Config
 	// Program is the name of the program, for people.
@@ -36,6 +37,8 @@ type Options struct {
 	Admin   *daemon.Admin
 	// Serves says that others come to this process: it has a gRPC server, and a known address for gossip.
 	Serves bool
+	// Remote says that Jaeger comes to it, and Remote will be called.
+	Remote bool
 }
 
 // Node is a process of the store.
@@ -58,6 +61,7 @@ type Node struct {
 	listener net.Listener // nil if nobody comes here
 	server   *grpc.Server
 	health   *health.Server
+	remote   *remote.Server // nil if Jaeger does not come here
 
 	ready   []func() error
 	ended   chan error     // of a part that can't go on, or has nothing more to do
@@ -68,14 +72,14 @@ type Node struct {
 // Open opens what all parts need: the object store, and the address of the gRPC server.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{cfg: o.Config, program: o.Program, log: o.Log, admin: o.Admin, ended: make(chan error, 1)}
-	if err := n.open(ctx, o.Serves); err != nil {
+	if err := n.open(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
 
-func (n *Node) open(ctx context.Context, serves bool) (err error) {
-	if serves { // first: a port that is taken is told before anything is touched
+func (n *Node) open(ctx context.Context, o Options) (err error) {
+	if o.Serves { // first: a port that is taken is told before anything is touched
 		if n.listener, err = net.Listen("tcp", n.cfg.Server.GRPCListenAddress); err != nil {
 			return fmt.Errorf("gRPC server: %w; set server.grpc_listen_address to a free address", err)
 		}
@@ -83,6 +87,12 @@ func (n *Node) open(ctx context.Context, serves bool) (err error) {
 		n.server = grpc.NewServer(append(client.ServerOptions(), tracing.ServerOptions()...)...)
 		n.health = health.NewServer()
 		grpc_health_v1.RegisterHealthServer(n.server, n.health)
+	}
+	if o.Remote {
+		if n.remote, err = ListenRemote(n.cfg, n.log); err != nil {
+			return err
+		}
+		n.closeLast(func() error { n.remote.Stop(); return nil })
 	}
 	return n.openStore(ctx)
 }

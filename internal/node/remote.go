@@ -1,0 +1,51 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/tracing"
+	"github.com/jaeger-tempo/tempo/plugin"
+	"github.com/jaeger-tempo/tempo/plugin/remote"
+	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/writepath"
+)
+
+// Services says what Jaeger's services are made of: a store as the configuration wants it seen.
+func Services(cfg config.Config, writer writepath.Store, reader readpath.Store) plugin.Options {
+	return plugin.Options{
+		Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), MarkPartial: cfg.Reader.Partial == config.PartialMark,
+		TenantOf: func(context.Context) (string, error) { return cfg.Tenancy.Default, nil },
+	}
+}
+
+// ListenRemote takes the addresses of the remote storage server.
+func ListenRemote(cfg config.Config, log *daemon.Log) (*remote.Server, error) {
+	r := cfg.Remote
+	server, err := remote.Listen(remote.Options{
+		Address: r.ListenAddress, ArchiveAddress: r.ArchiveListenAddress, TLS: remote.TLSFiles{Cert: r.TLSCert, Key: r.TLSKey, ClientCA: r.TLSClientCA},
+		MaxMessage: int(r.MaxMessageBytes), UnspecifiedKind: string(r.SpanKind), StreamingWriter: r.StreamingWriter, Logger: log.Logger,
+	})
+	if errors.As(err, new(*net.OpError)) {
+		err = fmt.Errorf("%w; set remote.listen_address, and remote.archive_listen_address, to free addresses", err)
+	}
+	return server, err
+}
+
+// Remote serves Jaeger what this process and the others of its ring have, at the addresses that Open took for it.
+func (n *Node) Remote(ctx context.Context) error {
+	writer, err := n.Writer(ctx)
+	if err != nil {
+		return err
+	}
+	reader, err := n.Reader(ctx)
+	if err != nil {
+		return err
+	}
+	n.closeLast(func() error { n.remote.Stop(); return nil })
+	return n.remote.Serve(Services(n.cfg, writer, reader), tracing.RootOptions()...)
+}

@@ -1,0 +1,188 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/jaeger-tempo/tempo/plugin"
+	"github.com/jaeger-tempo/tempo/tracedb"
+)
+
+// Options of a Server.
+type Options struct {
+	// Address is where Jaeger comes to, host:port.
+	Address string
+	// ArchiveAddress is where it comes to for archived traces, by the same services; empty is nowhere.
+	ArchiveAddress string
+	TLS            TLSFiles
+	// MaxMessage is the size in bytes of the largest message that is taken; plugin.MaxReceive if zero.
+	MaxMessage int
+	// UnspecifiedKind and StreamingWriter are those of the services of v1.
+	UnspecifiedKind string
+	StreamingWriter bool
+	Logger          *slog.Logger // slog.Default if nil
+}
+
+// Server is one address that Jaeger comes to, or two.
+type Server struct {
+	options   Options
+	tls       *certificates // nil without TLS
+	listeners []*listener
+	serving   sync.WaitGroup
+	failed    chan error // of the first address that can't be served any more
+}
+
+// listener is an address, and what serves it once it does.
+type listener struct {
+	net.Listener
+	what   string
+	server *grpc.Server // nil before Serve
+	health *health.Server
+}
+
+// Listen takes the addresses and reads the certificates. Who comes before Serve waits.
+func Listen(o Options) (_ *Server, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxMessage == 0 {
+		o.MaxMessage = plugin.MaxReceive
+	}
+	s := &Server{options: o, failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			s.Stop()
+		}
+	}()
+	if o.TLS != (TLSFiles{}) {
+		if s.tls, err = loadCertificates(o.TLS, o.Logger); err != nil {
+			return nil, fmt.Errorf("remote storage server: %w", err)
+		}
+	}
+	for _, l := range []listener{{what: "traces"}, {what: "archive"}} {
+		address := o.Address
+		if l.what == "archive" {
+			if address = o.ArchiveAddress; address == "" {
+				continue
+			}
+		}
+		if l.Listener, err = net.Listen("tcp", address); err != nil {
+			return nil, fmt.Errorf("remote storage server of %s: %w", l.what, err)
+		}
+		s.listeners = append(s.listeners, &l)
+		if s.tls == nil && !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+			o.Logger.Warn("whoever reaches this address reads and writes all traces: it is not of this host alone, and has no TLS", "serves", l.what, "address", l.Addr().String())
+		}
+	}
+	return s, nil
+}
+
+// Address returns where traces are served.
+func (s *Server) Address() string { return s.listeners[0].Addr().String() }
+
+// ArchiveAddress returns where the archive is served; empty is nowhere.
+func (s *Server) ArchiveAddress() string {
+	if len(s.listeners) < 2 {
+		return ""
+	}
+	return s.listeners[1].Addr().String()
+}
+
+// Serve begins to serve a store, which must say whose data a call is about, until Stop. It is called once. extra are further options of the gRPC servers.
+func (s *Server) Serve(store plugin.Options, extra ...grpc.ServerOption) error {
+	for _, l := range s.listeners {
+		if err := s.prepare(l, store, extra); err != nil {
+			return fmt.Errorf("remote storage server of %s: %w", l.what, err)
+		}
+	}
+	for _, l := range s.listeners {
+		s.options.Logger.Info("remote storage server is listening", "serves", l.what, "address", l.Addr().String(), "tls", s.tls != nil)
+		s.serving.Go(func() {
+			if err := l.server.Serve(l.Listener); err != nil {
+				select {
+				case s.failed <- fmt.Errorf("remote storage server of %s: %w", l.what, err):
+				default: // the other has failed before
+				}
+			}
+		})
+	}
+	return nil
+}
+
+// prepare registers the services of a listener.
+func (s *Server) prepare(l *listener, store plugin.Options, extra []grpc.ServerOption) error {
+	store.UnspecifiedKind, store.StreamingWriter = s.options.UnspecifiedKind, s.options.StreamingWriter
+	if l.what == "archive" {
+		of := store.TenantOf
+		store.TenantOf = func(ctx context.Context) (string, error) {
+			tenant, err := of(ctx)
+			if err != nil {
+				return "", err
+			}
+			return tracedb.ArchiveTenant(tenant), nil
+		}
+	}
+	server := grpc.NewServer(slices.Concat(extra, s.grpcOptions())...)
+	plugin.New(store).Register(server)
+	l.health = health.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, l.health)
+	if err := registerReflection(server); err != nil {
+		return err
+	}
+	for service := range server.GetServiceInfo() {
+		l.health.SetServingStatus(service, grpc_health_v1.HealthCheckResponse_SERVING)
+	}
+	l.server = server
+	return nil
+}
+
+// Wait returns nil when ctx ends, or the error of an address that can't be served any more.
+func (s *Server) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return err
+	}
+}
+
+func (s *Server) grpcOptions() []grpc.ServerOption {
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(s.options.MaxMessage), grpc.ForceServerCodecV2(plugin.Codec{})}
+	if s.tls != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config())))
+	}
+	return options
+}
+
+// stopWithin is how long calls may take to end that are being served when the server is stopped.
+const stopWithin = 5 * time.Second
+
+// Stop takes no further calls, and returns when those that are being served have ended; after 5 seconds they are ended. The store must be there until then.
+func (s *Server) Stop() {
+	var stops sync.WaitGroup
+	for _, l := range s.listeners {
+		if l.server == nil {
+			_ = l.Close()
+			continue
+		}
+		l.health.Shutdown()
+		stops.Go(func() {
+			late := time.AfterFunc(stopWithin, l.server.Stop)
+			defer late.Stop()
+			l.server.GracefulStop()
+			_ = l.Close() // if it was not served
+		})
+	}
+	stops.Wait()
+	s.serving.Wait()
+}
