@@ -156,6 +156,19 @@ func (v *anyValue) appendText(dst []byte) (_ []byte, next int) {
 	return dst, 0
 }
 
+// AppendValueText appends the text form, in which Index lists it, of an attribute's value: an AnyValue message. Of a double it is the shortest form (see DoubleForms). It returns
+// dst as it was and a *WireError for bytes that are no such message.
+func AppendValueText(dst, value []byte) ([]byte, error) {
+	v, next := readAnyValue(value, 0)
+	if next >= 0 {
+		var text []byte
+		if text, next = v.appendText(dst); next >= 0 {
+			return text, nil
+		}
+	}
+	return dst, wireError(next)
+}
+
 // jsonWriter writes lists as encoding/json writes the like of them in Go (maps sorted by key, bytes in
 // base64, <, > and & escaped): so OpenTelemetry, and with it Jaeger, turns lists into strings.
 type jsonWriter struct {
