@@ -2,9 +2,12 @@ package readpath
 
 import (
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 
 	"github.com/jaeger-tempo/tempo/tempodb/index"
+	"github.com/jaeger-tempo/tempo/trace"
 	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
@@ -28,6 +31,9 @@ func (q *Query) index() *index.Query {
 	for _, key := range slices.Sorted(maps.Keys(q.Tags)) {
 		all = append(all, tracedb.Attribute{Key: key}.Is(q.Tags[key]))
 	}
+	for _, key := range slices.Sorted(maps.Keys(q.Doubles)) {
+		all = append(all, isDouble(tracedb.Attribute{Key: key}, q.Doubles[key]))
+	}
 	switch {
 	case q.Operation != "":
 		all = append(all, tracedb.OperationIs(q.Service, q.Operation))
@@ -38,4 +44,17 @@ func (q *Query) index() *index.Query {
 		translated.Where = index.And(all...)
 	}
 	return translated
+}
+
+// isDouble holds where the attribute is the number, stored as double, as integer or as text.
+func isDouble(a tracedb.Attribute, number float64) *index.Expr {
+	forms := trace.DoubleForms(number)
+	if abs := math.Abs(number); abs >= 1<<53 && abs <= 1<<63 {
+		forms = append(forms, strconv.FormatFloat(number, 'f', 0, 64)) // as an integer has it
+	}
+	var any []*index.Expr
+	for _, form := range forms {
+		any = append(any, a.Is(form))
+	}
+	return index.Or(any...)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -89,11 +90,14 @@ func checksum(b []byte, fingerprint uint64) uint64 {
 func (q *Query) fingerprint(tenant string) uint64 {
 	r := timeRange(q.StartMin, q.StartMax)
 	b := appendText(nil, tenant, q.Service, q.Operation)
-	for _, v := range [...]int64{r.Min, r.Max, int64(q.DurationMin), int64(q.DurationMax), int64(len(q.Tags))} {
+	for _, v := range [...]int64{r.Min, r.Max, int64(q.DurationMin), int64(q.DurationMax), int64(len(q.Tags)), int64(len(q.Doubles))} {
 		b = binary.AppendVarint(b, v)
 	}
 	for _, key := range slices.Sorted(maps.Keys(q.Tags)) {
 		b = appendText(b, key, q.Tags[key])
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.Doubles)) {
+		b = binary.LittleEndian.AppendUint64(appendText(b, key), math.Float64bits(q.Doubles[key]))
 	}
 	return xxhash.Sum64(b)
 }

@@ -17,6 +17,8 @@ type Query struct {
 	// Tags must each be found, by key and by the value's string form, among the span's attributes,
 	// its resource's, its scope's or its events'.
 	Tags map[string]string
+	// Doubles must be found as Tags must, as numbers: 123 is found as integer, as double and as text.
+	Doubles map[string]float64
 	// Bounds are inclusive.
 	StartMin, StartMax       time.Time
 	DurationMin, DurationMax time.Duration

@@ -59,7 +59,7 @@ func findIDs(ctx context.Context, db Database, tenant string, q *Query) (ids []t
 	return ids, next, err
 }
 
-// FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, valid during the call. missing is nil, or wraps a
+// FindTraces calls yield with the traces that q asks for, whole, newest first. data is OTLP TracesData, which yield may keep. missing is nil, or wraps a
 // *tempodb.PartialError that says why the trace may lack spans, or why another should stand in its place. FindTraces ends with the first error of yield.
 func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield func(id trace.ID, data []byte, missing error) error) error {
 	db, err := r.store.Database(ctx, tenant)
