@@ -25,9 +25,11 @@ type Reader interface {
 	// Trace returns all spans of a trace as TracesData, or readpath.ErrTraceNotFound; what there is of it with a *tempodb.PartialError.
 	Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error)
 	FindTraceIDs(ctx context.Context, tenant string, q *readpath.Query) (ids []trace.ID, next string, err error)
-	// FindTraces calls yield with each trace found, whole, or with what wraps a *tempodb.PartialError; data is valid until yield
-	// returns. It stops at yield's first error and returns it.
+	// FindTraces calls yield with each trace found, whole, or with what wraps a *tempodb.PartialError; yield may keep data. It stops at yield's first error
+	// and returns it.
 	FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, data []byte, missing error) error) error
+	// FindSummaries calls yield with the summaries of the traces found, and returns the token of the next page. It stops at yield's first error and returns it.
+	FindSummaries(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, s *trace.Summary) error) (next string, err error)
 	// Services returns the names of all services, sorted.
 	Services(ctx context.Context, tenant string) ([]string, error)
 	// Operations returns those of a service, sorted; of all kinds where kind is nil.
