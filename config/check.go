@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,13 @@ func (c *Config) conflicts() []Problem {
 			found = append(found, Problem{Key: key, Text: fmt.Sprintf(format, args...)})
 		}
 	}
+	t := &c.Tenancy
+	conflict(t.Default == "" && !t.Enabled, "tenancy.default", "is empty: without tenancy.enabled all calls are about it")
+	conflict(t.Allowed != "" && !t.Enabled, "tenancy.allowed", "has no effect without tenancy.enabled: set that too")
+	conflict(t.TokensFile != "" && !t.Enabled, "tenancy.tokens_file", "has no effect without tenancy.enabled: set that too")
+	conflict(t.TokensFor != TokensForAll && t.TokensFile == "", "tenancy.tokens_for", "has no effect without tenancy.tokens_file: set that too")
+	conflict(t.Enabled && t.Allowed != "" && t.Default != "" && t.Default != defaultTenant && !slices.Contains(t.Allowed.Elements(), t.Default),
+		"tenancy.default", "%q is not in tenancy.allowed: add it there, or leave this empty so that each call must name its tenant", t.Default)
 	r := &c.Ring
 	timeout, poll := formatDuration(r.HeartbeatTimeout), formatDuration(c.Reader.PollInterval)
 	conflict(r.Store == RingEtcd && r.Endpoints == "", "ring.endpoints", "is empty: ring.store is etcd, name its servers")

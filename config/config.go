@@ -78,9 +78,27 @@ type Retention struct {
 
 // Tenancy says whose data a call reads and writes.
 type Tenancy struct {
-	// Default is the tenant of calls that name none.
+	// Enabled says that calls name their tenant; else all are Default's.
+	Enabled bool
+	// Default is the tenant of calls that name none; empty, or not among Allowed: there is none.
 	Default string
+	// Header is the gRPC metadata that names a tenant.
+	Header string
+	// Allowed are the tenants that may be named; empty is any.
+	Allowed List
+	// TokensFile holds bearer tokens, and TokensFor says which calls need one.
+	TokensFile string
+	TokensFor  TokensFor
 }
+
+// TokensFor says which calls need a token.
+type TokensFor string
+
+// The calls.
+const (
+	TokensForAll   TokensFor = "all"
+	TokensForReads TokensFor = "reads"
+)
 
 // Admin is the HTTP server for people and monitoring.
 type Admin struct {
@@ -107,6 +125,9 @@ type Logging struct {
 // LookupEnv finds an environment variable, as os.LookupEnv does.
 type LookupEnv func(name string) (value string, ok bool)
 
+// defaultTenant is the tenant of calls that name none, where nothing else is configured. It is in no list of tenants unless somebody writes it there.
+const defaultTenant = "single-tenant"
+
 // maxFile bounds what Load reads: a larger file is not a configuration.
 const maxFile = 1 << 20
 
@@ -121,7 +142,7 @@ func Default(env LookupEnv) Config {
 		Storage: Storage{Path: path},
 		WAL:     WAL{Sync: SyncAlways, SyncInterval: 100 * time.Millisecond},
 		Cut:     Cut{Bytes: 64 << 20, Age: 30 * time.Minute},
-		Tenancy: Tenancy{Default: "single-tenant"},
+		Tenancy: Tenancy{Default: defaultTenant, Header: "x-tenant", TokensFor: TokensForAll},
 		Ring: Ring{
 			ListenAddress: RingAuto, Replication: 3,
 			Heartbeat: 5 * time.Second, HeartbeatTimeout: 20 * time.Second, Settle: 10 * time.Second, ForgetAfter: time.Hour,

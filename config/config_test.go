@@ -104,6 +104,10 @@ func TestParse(t *testing.T) {
 		{"a server on all interfaces, and where it is reached", "storage: {blocks: b}\nring: {store: memberlist}\nserver: {grpc_listen_address: ':1'}\ninstance: {address: 'h:1'}\n", func(c *Config) {
 			c.Storage.Blocks, c.Ring.Store, c.Server.GRPCListenAddress, c.Instance.Address = "b", RingMemberlist, ":1", "h:1"
 		}},
+		{"tenancy", "tenancy: {enabled: true, header: X-Scope, allowed: 'a, b,a', default: b, tokens_file: /t, tokens_for: reads}", func(c *Config) {
+			c.Tenancy = Tenancy{Enabled: true, Header: "x-scope", Allowed: "a,b", Default: "b", TokensFile: "/t", TokensFor: TokensForReads}
+		}},
+		{"tenancy in which each call names a tenant", "tenancy: {enabled: true, default: ''}", func(c *Config) { c.Tenancy.Enabled, c.Tenancy.Default = true, "" }},
 		{"alias", "storage: {path: &p /data}\ntenancy: {default: acme}\n", func(c *Config) {
 			c.Storage.Path, c.Tenancy.Default = "/data", "acme"
 		}},
@@ -154,6 +158,16 @@ func TestErrors(t *testing.T) {
 		{"size out of range", "cut: {bytes: 10}", "f.yaml:1: cut.bytes: 10 is out of range: 1MiB to 16GiB"},
 		{"size that overflows", "cut: {bytes: 9000000000TiB}", `f.yaml:1: cut.bytes: "9000000000TiB" is more than 8 EiB`},
 		{"tenant with a slash", "tenancy: {default: a/b}", `f.yaml:1: tenancy.default: "a/b" has the character '/': letters, digits and - _ . can be used`},
+		{"tenant too long for an archive", "tenancy: {default: " + strings.Repeat("a", 143) + "}", "f.yaml:1: tenancy.default: is 143 bytes long: at most 142"},
+		{"tenant where bad blocks go", "tenancy: {default: quarantine}", `f.yaml:1: tenancy.default: "quarantine" is no tenant: it is the folder of bad blocks`},
+		{"no tenant", "tenancy: {default: ''}", "f.yaml:1: tenancy.default: is empty: without tenancy.enabled all calls are about it"},
+		{"tenants without tenancy", "tenancy: {allowed: 'a,b'}", "f.yaml:1: tenancy.allowed: has no effect without tenancy.enabled: set that too"},
+		{"an archive among tenants", "tenancy: {enabled: true, allowed: 'a,a~archive'}", `f.yaml:1: tenancy.allowed: "a~archive" has the character '~': letters, digits and - _ . can be used`},
+		{"default that is not allowed", "tenancy: {enabled: true, allowed: 'a,b', default: c}", `f.yaml:1: tenancy.default: "c" is not in tenancy.allowed: add it there, or leave this empty so that each call must name its tenant`},
+		{"tokens without tenancy", "tenancy: {tokens_file: f}", "f.yaml:1: tenancy.tokens_file: has no effect without tenancy.enabled: set that too"},
+		{"reads without tokens", "tenancy: {enabled: true, tokens_for: reads}", "f.yaml:1: tenancy.tokens_for: has no effect without tenancy.tokens_file: set that too"},
+		{"header with a space", "tenancy: {header: 'x tenant'}", `f.yaml:1: tenancy.header: "x tenant" is no name of a header: letters, digits and - _ . can be used`},
+		{"header of the token", "tenancy: {header: Authorization}", `f.yaml:1: tenancy.header: "authorization" means something else to gRPC or to Jaeger: take another, such as x-tenant`},
 		{"tenant that climbs", "tenancy: {default: ..}", `f.yaml:1: tenancy.default: ".." begins with a dot`},
 		{"address without port", "admin: {listen_address: localhost}", `f.yaml:1: admin.listen_address: "localhost" is not host:port, auto or off: for example 127.0.0.1:17270`},
 		{"port out of range", `admin: {listen_address: "h:70000"}`, `f.yaml:1: admin.listen_address: "h:70000": the port must be a number from 0 to 65535 (0 = any free one)`},
@@ -207,21 +221,27 @@ f.yaml:4: wal.sync: "no" is not one of always, interval, never`},
 }
 
 func TestParseLimits(t *testing.T) {
-	all := Limits{RateBytes: 1 << 20, TraceSpans: 7, File: "f.yaml"}
-	got, err := ParseLimits("f.yaml", []byte("acme: {rate_bytes: '${RATE}', live_traces: 5}\nother:\nthird: {trace_spans: 0}\n"), all, env("RATE", "2MiB"))
+	all := Tenant{Limits{RateBytes: 1 << 20, TraceSpans: 7, File: "f.yaml"}, Retention{Age: time.Hour, Bytes: 9}}
+	got, err := ParseLimits("f.yaml", []byte("acme: {rate_bytes: '${RATE}', live_traces: 5}\nother:\nthird: {trace_spans: 0, retention_age: 48h, retention_bytes: 0}\n"), all, env("RATE", "2MiB"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]Limits{
-		"acme": {RateBytes: 2 << 20, TraceSpans: 7, LiveTraces: 5}, "other": {RateBytes: 1 << 20, TraceSpans: 7}, "third": {RateBytes: 1 << 20},
+	want := map[string]Tenant{
+		"acme":  {Limits{RateBytes: 2 << 20, TraceSpans: 7, LiveTraces: 5}, all.Retention},
+		"other": {Limits{RateBytes: 1 << 20, TraceSpans: 7}, all.Retention},
+		"third": {Limits{RateBytes: 1 << 20}, Retention{Age: 48 * time.Hour}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for text, want := range map[string]string{
-		"acme: {rate: 1}":                "f.yaml:1: acme.rate: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces",
-		"acme:\n  file: x\n":             "f.yaml:2: acme.file: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces",
+		"acme: {rate: 1}":                "f.yaml:1: acme.rate: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces, retention_age, retention_bytes",
+		"acme:\n  file: x\n":             "f.yaml:2: acme.file: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces, retention_age, retention_bytes",
 		"acme: {trace_spans: many}":      `f.yaml:1: acme.trace_spans: "many" is not a whole number`,
+		"acme: {retention_file: x}":      "f.yaml:1: acme.retention_file: unknown key; known here: rate_bytes, burst_bytes, trace_bytes, trace_spans, attribute_bytes, live_traces, retention_age, retention_bytes",
+		"acme: {retention_age: 1}":       `f.yaml:1: acme.retention_age: "1" has no unit: write 1s for seconds, 1m for minutes`,
+		"acme~archive: {}":               `f.yaml:1: acme~archive: "acme~archive" has the character '~': letters, digits and - _ . can be used`,
+		"'': {}":                         "f.yaml:1: is empty: name a tenant",
 		"acme: 7":                        `f.yaml:1: acme: is the value "7": it is a tenant, with limits below it`,
 		"a/b: {trace_spans: 1}":          `f.yaml:1: a/b: "a/b" has the character '/': letters, digits and - _ . can be used`,
 		"- acme":                         "f.yaml:1: is a list: expected a section for each tenant, with its limits",
@@ -267,7 +287,11 @@ func draw(t *rapid.T) Config {
 			Bytes: rapid.Int64Range(1<<20, 16<<30).Draw(t, "bytes"),
 			Age:   time.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour*168)).Draw(t, "age")),
 		},
-		Tenancy: Tenancy{Default: rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}`).Draw(t, "tenant")},
+		Tenancy: Tenancy{
+			Enabled: true, Default: rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}`).Draw(t, "tenant"),
+			Header:     rapid.StringMatching(`[a-z][a-z0-9._-]{0,20}[a-z]`).Filter(func(s string) bool { return (header{&s}).set(s) == nil }).Draw(t, "header"),
+			TokensFile: "/tokens", TokensFor: rapid.SampledFrom([]TokensFor{TokensForAll, TokensForReads}).Draw(t, "tokens"),
+		},
 		Ring: Ring{
 			Store:         rapid.SampledFrom([]RingStore{RingNone, RingMemberlist, RingEtcd, RingConsul}).Draw(t, "store"),
 			ListenAddress: rapid.SampledFrom([]string{"auto", ":0", "h:7"}).Draw(t, "gossip"),

@@ -99,10 +99,47 @@ var keys = []Key{
 	},
 	{
 		Name: "tenancy.default",
-		Type: "letters, digits, `-`, `_`, `.`; at most 150, not starting with a dot",
-		Doc:  "The tenant of reads and writes that name none. Changing it does not move the data written under the old name.",
+		Type: "empty, or letters, digits, `-`, `_`, `.`; at most 142, not starting with a dot",
+		Doc: "The tenant of reads and writes that name none. Changing it does not move the data written under the old name. " +
+			"With `tenancy.enabled`, empty or not in `tenancy.allowed` means that each call must name its tenant.",
+		field: func(c *Config) value { return tenant{&c.Tenancy.Default} },
+	},
+	{
+		Name: "tenancy.enabled",
+		Type: "`true` or `false`",
+		Doc: "Whether calls may be about different tenants. " +
+			"`false`: all are about `tenancy.default`, whatever they name. See [tenants.md](tenants.md).",
+		field: func(c *Config) value { return truth{&c.Tenancy.Enabled} },
+	},
+	{
+		Name:  "tenancy.header",
+		Type:  "letters, digits, `-`, `_`, `.`",
+		Doc:   "The gRPC metadata in which a call names its tenant: what Jaeger's `--multi-tenancy.header` says. Upper and lower case are the same.",
+		field: func(c *Config) value { return header{&c.Tenancy.Header} },
+	},
+	{
+		Name:    "tenancy.allowed",
+		Type:    "list of tenants, parted by commas",
+		Default: "empty: any",
+		Doc:     "The tenants that there are. A call that names another is refused.",
+		field:   func(c *Config) value { return tenants{&c.Tenancy.Allowed} },
+	},
+	{
+		Name:    "tenancy.tokens_file",
+		Type:    "file",
+		Default: "empty: no tokens",
+		Doc: "A file of bearer tokens, and of the tenants that each gives access to; calls without a token are then refused. " +
+			"A line for each: `TOKEN acme,globex`, or `TOKEN *` for all tenants; in place of the token may stand `sha256:` and its hash in hex, and a third field is the time at which it expires. " +
+			"The file is read again when it changes.",
+		field: func(c *Config) value { return optional{directory{&c.Tenancy.TokensFile}} },
+	},
+	{
+		Name: "tenancy.tokens_for",
+		Type: "`all` or `reads`",
+		Doc: "Which calls need a token. " +
+			"`reads`: writes need none, for a jaeger-collector of v1, which can't send any; let nobody else reach the server, by mTLS say.",
 		field: func(c *Config) value {
-			return name{&c.Tenancy.Default, "a tenant"}
+			return choice[TokensFor]{&c.Tenancy.TokensFor, []TokensFor{TokensForAll, TokensForReads}}
 		},
 	},
 	{
@@ -288,7 +325,7 @@ var keys = []Key{
 	{
 		Name: "limits.rate_bytes",
 		Type: "size a second, 0B to 1TiB; 0B is without limit",
-		Doc: "How much an ingester takes of a tenant a second. " +
+		Doc: "How much an ingester, or a process without a cluster, takes of a tenant a second. " +
 			"What is more is refused before it is stored, with a hint when to try again.",
 		field: func(c *Config) value { return size{&c.Limits.RateBytes, 0, 1 << 40} },
 	},
@@ -301,7 +338,7 @@ var keys = []Key{
 	{
 		Name:  "limits.trace_bytes",
 		Type:  "size, 0B to 1TiB; 0B is without limit",
-		Doc:   "How much of a trace may be recent, in the log of an ingester. Spans beyond it are refused; those before it stay.",
+		Doc:   "How much of a trace may be recent: in the log, and in no block yet. Spans beyond it are refused; those before it stay.",
 		field: func(c *Config) value { return size{&c.Limits.TraceBytes, 0, 1 << 40} },
 	},
 	{
@@ -326,8 +363,8 @@ var keys = []Key{
 		Name:    "limits.file",
 		Type:    "file",
 		Default: "empty: none",
-		Doc: "A YAML file with other limits for single tenants. It has a section for each, with keys of the section `limits`: " +
-			"`acme: {rate_bytes: 10MiB}`. What a tenant has no key for is as for all. The file is read again when it changes.",
+		Doc: "A YAML file with other limits and another retention for single tenants. It has a section for each, with keys of the section `limits`, and `retention_age` and `retention_bytes`: " +
+			"`acme: {rate_bytes: 10MiB, retention_age: 720h}`. What a tenant has no key for is as for all. Archives are not concerned. The file is read again when it changes.",
 		field: func(c *Config) value { return optional{directory{&c.Limits.File}} },
 	},
 	{

@@ -6,9 +6,15 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// LoadLimits reads the file that limits.file names: a section for each tenant, with keys of the section limits. What a tenant does not set is as
-// in all. The error is as of Load.
-func LoadLimits(file string, all Limits, env LookupEnv) (map[string]Limits, error) {
+// Tenant is what may be set for a tenant by itself.
+type Tenant struct {
+	Limits    Limits
+	Retention Retention
+}
+
+// LoadLimits reads the file that limits.file names: a section for each tenant, with keys of the section limits, and with those of retention. What a
+// tenant does not set is as in all. The error is as of Load.
+func LoadLimits(file string, all Tenant, env LookupEnv) (map[string]Tenant, error) {
 	data, err := read(file)
 	if err != nil {
 		return nil, err
@@ -17,33 +23,45 @@ func LoadLimits(file string, all Limits, env LookupEnv) (map[string]Limits, erro
 }
 
 // ParseLimits reads the contents of the file.
-func ParseLimits(file string, data []byte, all Limits, env LookupEnv) (map[string]Limits, error) {
-	all.File = ""
+func ParseLimits(file string, data []byte, all Tenant, env LookupEnv) (map[string]Tenant, error) {
+	all.Limits.File = ""
 	p := parser{env: env, seen: map[string]int{}}
-	tenants := make(map[string]Limits)
-	p.document(data, "a section for each tenant, with its limits", func(at *yaml.Node, tenant string, v *yaml.Node) {
-		p.config = Config{Limits: all}
+	found := make(map[string]Tenant)
+	p.document(data, "a section for each tenant, with its limits", func(at *yaml.Node, name string, v *yaml.Node) {
+		p.config = Config{Limits: all.Limits, Retention: all.Retention}
 		var checked string
-		switch err := (name{&checked, "a tenant"}).set(tenant); {
+		switch err := (tenant{&checked}).set(name); {
+		case name == "":
+			p.problem(at.Line, name, "is empty: name a tenant")
 		case err != nil:
-			p.problem(at.Line, tenant, "%s", err)
+			p.problem(at.Line, name, "%s", err)
 		case isNull(v):
 		case v.Kind != yaml.MappingNode:
-			p.problem(v.Line, tenant, "is %s: it is a tenant, with limits below it", describe(v))
+			p.problem(v.Line, name, "is %s: it is a tenant, with limits below it", describe(v))
 		default:
-			p.pairs(v, tenant+".", func(at *yaml.Node, full string, v *yaml.Node) {
-				k := find("limits." + at.Value)
-				if k == nil || k.Name == "limits.file" {
-					p.problem(at.Line, full, "unknown key; known here: %s", strings.TrimSuffix(siblings("limits.?"), ", file"))
+			p.pairs(v, name+".", func(at *yaml.Node, full string, v *yaml.Node) {
+				if k := findLimit(at.Value); k != nil {
+					p.value(k, full, v)
 					return
 				}
-				p.value(k, full, v)
+				p.problem(at.Line, full, "unknown key; known here: %s, retention_age, retention_bytes", strings.TrimSuffix(siblings("limits.?"), ", file"))
 			})
 		}
-		tenants[tenant] = p.config.Limits
+		found[name] = Tenant{p.config.Limits, p.config.Retention}
 	})
 	if err := p.err(file); err != nil {
 		return nil, err
 	}
-	return tenants, nil
+	return found, nil
+}
+
+// findLimit returns the key that is written so in a tenant's section, or nil.
+func findLimit(name string) *Key {
+	if of, ok := strings.CutPrefix(name, "retention_"); ok {
+		return find("retention." + of)
+	}
+	if name == "file" {
+		return nil
+	}
+	return find("limits." + name)
 }

@@ -174,6 +174,68 @@ func (v name) set(text string) error {
 	return nil
 }
 
+// tenant is a name that a tenant can have, or empty.
+type tenant struct{ p *string }
+
+func (v tenant) String() string { return *v.p }
+
+func (v tenant) set(text string) error {
+	var checked string
+	switch err := (name{p: &checked}).set(text); {
+	case err != nil:
+		return err
+	case len(text) > 142: // with what marks its archive it is a folder of 150
+		return fmt.Errorf("is %d bytes long: at most 142", len(text))
+	case text == "quarantine":
+		return fmt.Errorf("%q is no tenant: it is the folder of bad blocks", text)
+	}
+	*v.p = text
+	return nil
+}
+
+// tenants is a list of names of tenants.
+type tenants struct{ p *List }
+
+func (v tenants) String() string { return string(*v.p) }
+
+func (v tenants) set(text string) error {
+	var all []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" || slices.Contains(all, part) {
+			continue
+		}
+		var checked string
+		if err := (tenant{&checked}).set(part); err != nil {
+			return err
+		}
+		all = append(all, part)
+	}
+	*v.p = List(strings.Join(all, ","))
+	return nil
+}
+
+// header is the name of gRPC metadata, in lower case.
+type header struct{ p *string }
+
+func (v header) String() string { return *v.p }
+
+func (v header) set(text string) error {
+	text = strings.ToLower(text)
+	switch {
+	case text == "":
+		return errors.New("is empty: name a header, such as x-tenant")
+	case strings.ContainsFunc(text, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r))
+	}):
+		return fmt.Errorf("%q is no name of a header: letters, digits and - _ . can be used", text)
+	case strings.HasPrefix(text, "grpc-") || strings.HasSuffix(text, "-bin") || text == "authorization" || text == "bearer.token":
+		return fmt.Errorf("%q means something else to gRPC or to Jaeger: take another, such as x-tenant", text)
+	}
+	*v.p = text
+	return nil
+}
+
 // address is host:port, or one of some words instead.
 type address struct {
 	p       *string

@@ -47,7 +47,7 @@ func crowdOptions(keep int64) func(*Options) {
 	return func(o *Options) {
 		o.Codec, o.NoCompaction, o.CutBytes = lineCodec{}, false, 32<<10
 		o.Compaction = compact.PlanOptions{MaxInputs: 4, Growth: 2, MaxBytes: keep / 8}
-		o.Retention.MaxBytes = keep
+		o.Retention = func() compact.RetainOptions { return compact.RetainOptions{MaxBytes: keep} }
 	}
 }
 

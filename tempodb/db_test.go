@@ -18,6 +18,7 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/block"
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/index"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 )
@@ -344,7 +345,9 @@ func TestBlocksThatWereMergedAreNotServedAgainIfDeletingThemFailed(t *testing.T)
 }
 
 func TestRetentionDropsWhatIsTooOld(t *testing.T) {
-	db := open(t, t.TempDir(), func(o *Options) { o.Retention.MaxAge = time.Hour })
+	db := open(t, t.TempDir(), func(o *Options) {
+		o.Retention = func() compact.RetainOptions { return compact.RetainOptions{MaxAge: time.Hour} }
+	})
 	twoBlocks(t, db) // of 1970
 	now := time.Now().UnixNano()
 	if err := db.Append(t.Context(), []Entry{{key(9), note(now, 1)}}); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/block"
 	"github.com/jaeger-tempo/tempo/tempodb/blocklist"
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
 )
 
 // maintainEvery is how often is looked for work that time alone brings: windows that are settled, blocks that are too old.
@@ -55,7 +56,11 @@ func (db *DB) maintain(ctx context.Context) error {
 func (db *DB) Retain(ctx context.Context) error {
 	db.maintaining.Lock()
 	defer db.maintaining.Unlock()
-	return db.upkeep.retain(ctx, db.opts.Retention)
+	var o compact.RetainOptions
+	if db.opts.Retention != nil {
+		o = db.opts.Retention()
+	}
+	return db.upkeep.retain(ctx, o)
 }
 
 // Compact merges blocks until Options.Compaction finds nothing more to merge.

@@ -35,8 +35,8 @@ type Options struct {
 	Compaction compact.PlanOptions
 	// NoCompaction leaves blocks as they are cut. Compact can be called all the same.
 	NoCompaction bool
-	// Retention says which blocks are dropped; zero is none.
-	Retention compact.RetainOptions
+	// Retention is asked with each Retain which blocks are dropped; nil is none.
+	Retention func() compact.RetainOptions
 	// Shelf bounds the memory of what is kept open of blocks. Databases may share it; nil is one of block.DefaultShelfBytes.
 	Shelf *block.Shelf
 	// Replayed, if set, is told while Open replays the log of each record's bytes.

@@ -709,7 +709,7 @@ func (x *trial) retain(call func()) {
 
 	set := func(o compact.RetainOptions) {
 		x.db.maintaining.Lock()
-		x.db.opts.Retention = o
+		x.db.opts.Retention = func() compact.RetainOptions { return o }
 		x.db.maintaining.Unlock()
 	}
 	set(limits)

@@ -36,7 +36,7 @@ type Options struct {
 	// CutBytes and CutAge say when recent data becomes a block; see tempodb.Options.
 	CutBytes int64
 	CutAge   time.Duration
-	// Retention says which blocks are dropped, for each tenant; nil is none.
+	// Retention is asked again and again which blocks of a tenant are dropped; nil is none.
 	Retention func(tenant string) compact.RetainOptions
 	// NoCompaction leaves blocks as they are cut.
 	NoCompaction bool
@@ -267,9 +267,9 @@ func removeEmpty(dir string) error {
 }
 
 func (s *Store) open(ctx context.Context, tenant string) (*tempodb.DB, error) {
-	var retention compact.RetainOptions
+	var retention func() compact.RetainOptions
 	if s.opts.Retention != nil {
-		retention = s.opts.Retention(tenant)
+		retention = func() compact.RetainOptions { return s.opts.Retention(tenant) }
 	}
 	return tempodb.Open(ctx, tempodb.Options{
 		Dir:       filepath.Join(s.opts.Dir, tenant),

@@ -12,9 +12,9 @@ import (
 	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
-	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // store is the store as this process has it.
@@ -25,27 +25,45 @@ type store struct {
 
 // openStore opens the store that the configuration describes: a cluster, an object store that this process works on alone, or a directory.
 func openStore(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (*store, error) {
+	tenants, err := node.OpenTenancy(cfg.Tenancy, log)
+	if err != nil {
+		return nil, err
+	}
+	open := openDirectory
 	switch {
 	case cfg.Ring.Store != config.RingNone:
-		return openCluster(ctx, cfg, log, a)
+		open = openCluster
 	case cfg.Storage.Blocks != "":
-		return openAlone(ctx, cfg, log, a)
+		open = openAlone
 	}
-	return openDirectory(ctx, cfg, log, a)
+	s, err := open(ctx, cfg, tenants.Of, log, a)
+	if err != nil {
+		tenants.Close()
+		return nil, err
+	}
+	closeStore := s.close
+	s.close = func() error {
+		defer tenants.Close()
+		return closeStore()
+	}
+	return s, nil
 }
 
+// tenantOf tells whose data a call is about.
+type tenantOf = func(context.Context) (string, error)
+
 // openCluster opens the way to a cluster, of which nobody needs to be there yet. It needs no directory, so any number of processes can.
-func openCluster(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (*store, error) {
+func openCluster(ctx context.Context, cfg config.Config, of tenantOf, log *daemon.Log, a *daemon.Admin) (*store, error) {
 	a.SetReady(func() error { return errors.New("it joins the cluster") })
 	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo-plugin", Log: log, Admin: a})
 	if err != nil {
 		return nil, err
 	}
-	return clientOf(ctx, n, cfg, a)
+	return clientOf(ctx, n, cfg, of, a)
 }
 
 // openAlone makes a cluster of one of this process: an ingester and a compactor, which only this process comes to.
-func openAlone(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (*store, error) {
+func openAlone(ctx context.Context, cfg config.Config, of tenantOf, log *daemon.Log, a *daemon.Admin) (*store, error) {
 	cfg.Ring.Replication, cfg.Ring.Zones, cfg.Ring.Settle = 1, false, time.Millisecond
 	cfg.Server.GRPCListenAddress, cfg.Instance.Address = "127.0.0.1:0", ""
 	n, err := node.Open(ctx, node.Options{Config: cfg, Program: "tempo-plugin", Log: log, Admin: a, Serves: true})
@@ -57,11 +75,11 @@ func openAlone(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemo
 			return nil, errors.Join(err, n.Close())
 		}
 	}
-	return clientOf(ctx, n, cfg, a)
+	return clientOf(ctx, n, cfg, of, a)
 }
 
 // clientOf returns the store that n is the way to.
-func clientOf(ctx context.Context, n *node.Node, cfg config.Config, a *daemon.Admin) (*store, error) {
+func clientOf(ctx context.Context, n *node.Node, cfg config.Config, of tenantOf, a *daemon.Admin) (*store, error) {
 	writer, err := n.Writer(ctx)
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -71,13 +89,13 @@ func clientOf(ctx context.Context, n *node.Node, cfg config.Config, a *daemon.Ad
 		return nil, errors.Join(err, n.Close())
 	}
 	a.SetReady(n.Ready)
-	return &store{node.Services(cfg, writer, reader), n.Close}, nil
+	return &store{node.Services(cfg, of, writer, reader), n.Close}, nil
 }
 
 // openDirectory opens the whole store in the configured directory, and replays its log.
 //
 // In the directory, log/TENANT holds recent data and blocks/TENANT the rest.
-func openDirectory(ctx context.Context, cfg config.Config, log *daemon.Log, a *daemon.Admin) (_ *store, err error) {
+func openDirectory(ctx context.Context, cfg config.Config, of tenantOf, log *daemon.Log, a *daemon.Admin) (_ *store, err error) {
 	a.SetReady(func() error { return errors.New("the store is opening and replays its log") })
 	lock, err := daemon.LockDir(cfg.Storage.Path, "tempo-plugin", log)
 	if err != nil {
@@ -102,6 +120,15 @@ func openDirectory(ctx context.Context, cfg config.Config, log *daemon.Log, a *d
 	} else if removed > 0 {
 		log.Info("removed files of blocks whose writing a crash had ended", "files", removed)
 	}
+	settings, err := node.OpenTenantSettings(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			settings.Close()
+		}
+	}()
 	db, err := tracedb.Open(ctx, tracedb.Options{
 		Dir:       filepath.Join(cfg.Storage.Path, "log"),
 		Bucket:    bucket,
@@ -110,21 +137,18 @@ func openDirectory(ctx context.Context, cfg config.Config, log *daemon.Log, a *d
 		CutBytes:  cfg.Cut.Bytes,
 		CutAge:    cfg.Cut.Age,
 		Logger:    log.Logger,
-		Retention: func(tenant string) compact.RetainOptions {
-			if tracedb.IsArchive(tenant) {
-				return compact.RetainOptions{}
-			}
-			return compact.RetainOptions{MaxAge: cfg.Retention.Age, MaxBytes: cfg.Retention.Bytes}
-		},
+		Retention: settings.Retention,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storage directory %s: %w", cfg.Storage.Path, err)
 	}
-	a.Metrics.MustRegister(node.DatabaseMetrics(db.Each))
+	limited := limits.NewStore(db, settings.Limits)
+	a.Metrics.MustRegister(node.DatabaseMetrics(db.Each), node.RefusedMetrics("tempo_writer_refused_total", limited.Refused))
 	a.Section("Tenants", func() daemon.Table { return node.DatabaseStatus(db.Each) })
 	a.SetReady(func() error { return nil })
-	return &store{node.Services(cfg, db, db), func() error {
+	return &store{node.Services(cfg, of, limited, db), func() error {
 		defer lock.Release()
+		defer settings.Close()
 		return db.Close()
 	}}, nil
 }

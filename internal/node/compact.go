@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/compactor"
-	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/tempodb"
-	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
@@ -23,6 +21,10 @@ func (n *Node) Compact(ctx context.Context) error {
 		if _, err := dir.RemoveStale(ctx, abandoned); err != nil {
 			return fmt.Errorf("storage.blocks: %s: %w", n.store.at, err)
 		}
+	}
+	settings, err := n.tenantSettings()
+	if err != nil {
+		return err
 	}
 	c := n.ringConfig(compactorsRing, 1, false)
 	member, err := n.join(ctx, c, "")
@@ -37,7 +39,7 @@ func (n *Node) Compact(ctx context.Context) error {
 			owner, err := member.Owner(key)
 			return err == nil && owner.ID == id
 		},
-		Retention: retention(n.cfg.Retention),
+		Retention: settings.Retention,
 		PollEvery: n.cfg.Reader.PollInterval, Grace: n.cfg.Compactor.Grace, Merges: n.cfg.Compactor.Merges,
 		Writer: id, Logger: n.log.Logger,
 	})
@@ -57,16 +59,6 @@ func (n *Node) Compact(ctx context.Context) error {
 		return nil
 	})
 	return nil
-}
-
-// retention says what is kept of a tenant: of archives everything.
-func retention(r config.Retention) func(tenant string) compact.RetainOptions {
-	return func(tenant string) compact.RetainOptions {
-		if tracedb.IsArchive(tenant) {
-			return compact.RetainOptions{}
-		}
-		return compact.RetainOptions{MaxAge: r.Age, MaxBytes: r.Bytes}
-	}
 }
 
 func backlog(service *compactor.Compactor) daemon.Table {

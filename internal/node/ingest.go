@@ -13,6 +13,7 @@ import (
 	"github.com/jaeger-tempo/tempo/internal/metric"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 	"github.com/jaeger-tempo/tempo/writepath/ingester"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // Ingest starts an ingester in the directory of this process. When it returns the ingester may still replay its log: Ready says so.
@@ -30,7 +31,7 @@ func (n *Node) Ingest(ctx context.Context) error {
 	if err := n.checkLog(); err != nil {
 		return err
 	}
-	limits, err := n.watchLimits()
+	settings, err := n.tenantSettings()
 	if err != nil {
 		return err
 	}
@@ -40,13 +41,12 @@ func (n *Node) Ingest(ctx context.Context) error {
 	}
 	n.leaving = append(n.leaving, member.Stop)
 	n.watched = member.Ring
-	keep := retention(n.cfg.Retention)
 	i, err := ingester.Start(ingester.Options{
 		Dir: n.path("ingester"), Instance: n.cfg.Instance.Name(), Blocks: n.bucket, Ring: member, Known: member.Known(), Settled: member.Settled(),
 		Whole: n.cfg.Ring.ForgetAfter, Keep: n.cfg.Ingester.Keep,
 		Sync: policy, SyncEvery: n.cfg.WAL.SyncInterval, CutBytes: n.cfg.Cut.Bytes, CutAge: n.cfg.Cut.Age,
-		Retention: func(tenant string) time.Duration { return keep(tenant).MaxAge },
-		Limits:    limits,
+		Retention: func(tenant string) time.Duration { return settings.Retention(tenant).MaxAge },
+		Limits:    settings.Limits,
 		Logger:    n.log.Logger,
 	})
 	if err != nil {
@@ -65,7 +65,7 @@ func (n *Node) Ingest(ctx context.Context) error {
 	})
 	n.admin.Section("Ingester", func() daemon.Table { return ingesterStatus(i) })
 	n.admin.Section("Tenants", func() daemon.Table { return DatabaseStatus(i.Each) })
-	n.admin.Metrics.MustRegister(DatabaseMetrics(i.Each), metric.Of(ingesterMetrics, i.Stats), refusals{i})
+	n.admin.Metrics.MustRegister(DatabaseMetrics(i.Each), metric.Of(ingesterMetrics, i.Stats), RefusedMetrics("tempo_ingester_refused_total", func() map[limits.Refused]int64 { return i.Stats().Refused }))
 	watching, stop := context.WithCancel(context.Background())
 	var watched sync.WaitGroup
 	watched.Go(func() {
@@ -131,18 +131,24 @@ func ingesterStatus(i *ingester.Ingester) daemon.Table {
 	return t
 }
 
-// refusals counts what an ingester has refused.
-type refusals struct{ of *ingester.Ingester }
+// refused counts what limits have refused.
+type refused struct {
+	metric *prometheus.Desc
+	counts func() map[limits.Refused]int64
+}
 
-var refusedMetric = prometheus.NewDesc("tempo_ingester_refused_total", "Parts of traces that were refused.", []string{"tenant", "reason"}, nil)
+// RefusedMetrics returns the metric of that name, which counts what limits have refused.
+func RefusedMetrics(name string, counts func() map[limits.Refused]int64) prometheus.Collector {
+	return refused{prometheus.NewDesc(name, "Parts of traces that were refused.", []string{"tenant", "reason"}, nil), counts}
+}
 
 // Describe implements prometheus.Collector.
-func (refusals) Describe(to chan<- *prometheus.Desc) { to <- refusedMetric }
+func (r refused) Describe(to chan<- *prometheus.Desc) { to <- r.metric }
 
 // Collect implements prometheus.Collector.
-func (r refusals) Collect(to chan<- prometheus.Metric) {
-	for what, count := range r.of.Stats().Refused {
-		to <- prometheus.MustNewConstMetric(refusedMetric, prometheus.CounterValue, float64(count), what.Tenant, what.Reason)
+func (r refused) Collect(to chan<- prometheus.Metric) {
+	for what, count := range r.counts() {
+		to <- prometheus.MustNewConstMetric(r.metric, prometheus.CounterValue, float64(count), what.Tenant, what.Reason)
 	}
 }
 

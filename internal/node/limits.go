@@ -4,97 +4,95 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
-	"github.com/jaeger-tempo/tempo/writepath/ingester"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/reload"
+	"github.com/jaeger-tempo/tempo/tempodb/compact"
+	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
-// reloadEvery is how often it is looked whether limits.file has changed.
-const reloadEvery = 5 * time.Second
-
-// tenantLimits are the limits of all tenants, as they are now.
-type tenantLimits struct {
-	all     config.Limits
-	seen    fileStamp // of the file when it was last read
-	tenants atomic.Pointer[map[string]config.Limits]
+// TenantSettings are the limits and the retention of all tenants, as they are now. Its methods may be called concurrently.
+type TenantSettings struct {
+	all  config.Tenant
+	own  atomic.Pointer[map[string]config.Tenant] // what limits.file says
+	stop func()
 }
 
-func (l *tenantLimits) of(tenant string) ingester.Limits {
-	c := l.all
-	if tenants := l.tenants.Load(); tenants != nil {
-		if own, ok := (*tenants)[tenant]; ok {
-			c = own
+// OpenTenantSettings reads limits.file, if there is one, and follows it until Close: a file that is wrong is an error at first, and later leaves the
+// settings as they were.
+func OpenTenantSettings(c config.Config, log *daemon.Log) (*TenantSettings, error) {
+	s := &TenantSettings{all: config.Tenant{Limits: c.Limits, Retention: c.Retention}, stop: func() {}}
+	if c.Limits.File == "" {
+		return s, nil
+	}
+	file := reload.New(c.Limits.File, s.read)
+	if _, err := file.Look(); err != nil {
+		return nil, err
+	}
+	s.stop = file.Follow(reload.Every, func(err error) {
+		if err != nil {
+			log.Error("limits and retention of tenants stay as they were: the file can't be used", "error", err)
+			return
+		}
+		log.Info("limits and retention of tenants were read again", "file", c.Limits.File)
+	})
+	return s, nil
+}
+
+func (s *TenantSettings) read(path string) error {
+	own, err := config.LoadLimits(path, s.all, os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("limits.file: %w", err)
+	}
+	s.own.Store(&own)
+	return nil
+}
+
+// Close ends following the file.
+func (s *TenantSettings) Close() { s.stop() }
+
+func (s *TenantSettings) of(tenant string) config.Tenant {
+	if own := s.own.Load(); own != nil {
+		if t, ok := (*own)[tenant]; ok {
+			return t
 		}
 	}
-	return ingester.Limits{
+	return s.all
+}
+
+// Limits returns those of a tenant. An archive has the rate that all have and no other limit, whatever is said of its tenant: what can be read can
+// be archived.
+func (s *TenantSettings) Limits(tenant string) limits.Limits {
+	if tracedb.IsArchive(tenant) {
+		return limits.Limits{RateBytes: s.all.Limits.RateBytes, BurstBytes: s.all.Limits.BurstBytes}
+	}
+	c := s.of(tenant).Limits
+	return limits.Limits{
 		RateBytes: c.RateBytes, BurstBytes: c.BurstBytes, TraceBytes: c.TraceBytes, TraceSpans: int(c.TraceSpans),
 		AttributeBytes: int(c.AttributeBytes), LiveTraces: int(c.LiveTraces),
 	}
 }
 
-// look reads the file if it has changed, and says whether it had. After an error the limits are what they were.
-func (l *tenantLimits) look() (changed bool, err error) {
-	now := stamp(l.all.File) // before it is read: a change meanwhile is seen later
-	if now == l.seen {
-		return false, nil
+// Retention says what is kept of a tenant: of an archive everything.
+func (s *TenantSettings) Retention(tenant string) compact.RetainOptions {
+	if tracedb.IsArchive(tenant) {
+		return compact.RetainOptions{}
 	}
-	l.seen = now
-	tenants, err := config.LoadLimits(l.all.File, l.all, os.LookupEnv)
-	if err != nil {
-		return true, fmt.Errorf("limits.file: %w", err)
-	}
-	l.tenants.Store(&tenants)
-	return true, nil
+	r := s.of(tenant).Retention
+	return compact.RetainOptions{MaxAge: r.Age, MaxBytes: r.Bytes}
 }
 
-// watchLimits returns what tells the limits of a tenant. It follows limits.file until Close; a file that is wrong is an error at first, and later leaves
-// the limits as they were.
-func (n *Node) watchLimits() (func(tenant string) ingester.Limits, error) {
-	l := &tenantLimits{all: n.cfg.Limits, seen: fileStamp{size: -1}}
-	if l.all.File == "" {
-		return l.of, nil
-	}
-	if _, err := l.look(); err != nil {
-		return nil, err
-	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(reloadEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-			}
-			switch changed, err := l.look(); {
-			case err != nil:
-				n.log.Error("the limits of tenants stay as they were: the file can't be used", "error", err)
-			case changed:
-				n.log.Info("limits of tenants were read again", "file", l.all.File)
-			}
+// tenantSettings returns those of this process.
+func (n *Node) tenantSettings() (*TenantSettings, error) {
+	if n.settings == nil {
+		s, err := OpenTenantSettings(n.cfg, n.log)
+		if err != nil {
+			return nil, err
 		}
-	}()
-	n.closeLast(func() error {
-		close(stop)
-		<-stopped
-		return nil
-	})
-	return l.of, nil
-}
-
-// fileStamp is what changes when a file does.
-type fileStamp struct {
-	size     int64
-	modified time.Time
-}
-
-func stamp(file string) fileStamp {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fileStamp{}
+		n.settings = s
+		n.closeLast(func() error { s.Close(); return nil })
 	}
-	return fileStamp{info.Size(), info.ModTime()}
+	return n.settings, nil
 }

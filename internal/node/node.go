@@ -48,11 +48,12 @@ type Node struct {
 	log     *daemon.Log
 	admin   *daemon.Admin
 
-	store  objectStore
-	bucket backend.Bucket // the object store, through what retries and counts
-	cache  backend.Bucket // the same through the cache; nil before cached
-	rings  *ring.Store    // nil before openRings
-	pages  int            // of rings
+	store    objectStore
+	bucket   backend.Bucket  // the object store, through what retries and counts
+	cache    backend.Bucket  // the same through the cache; nil before cached
+	rings    *ring.Store     // nil before openRings
+	settings *TenantSettings // nil before tenantSettings
+	pages    int             // of rings
 
 	ingester *ingester.Ingester // nil if there is none
 	watched  *ring.Ring         // that of the ingesters, nil before connect

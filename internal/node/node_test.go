@@ -1,6 +1,7 @@
 package node
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -9,9 +10,10 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/ring"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
-	"github.com/jaeger-tempo/tempo/writepath/ingester"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 func TestWhereRingsLie(t *testing.T) {
@@ -37,17 +39,42 @@ func TestWhereRingsLie(t *testing.T) {
 	}
 }
 
-func TestArchivesAreKept(t *testing.T) {
-	keep := retention(config.Retention{Age: time.Hour, Bytes: 7})
-	if got := keep("acme"); got != (compact.RetainOptions{MaxAge: time.Hour, MaxBytes: 7}) {
-		t.Errorf("%+v", got)
+func settingsOf(t *testing.T, c config.Config) *TenantSettings {
+	t.Helper()
+	s, err := OpenTenantSettings(c, daemon.NewLog("error", io.Discard))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := keep("acme~archive"); got != (compact.RetainOptions{}) {
-		t.Errorf("an archive: %+v", got)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestAnArchiveIsKeptAndKnowsNoLimitsOfItsTenant(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limits.yaml")
+	if err := os.WriteFile(file, []byte("acme: {rate_bytes: 1, trace_spans: 1, attribute_bytes: 1, retention_age: 1s, retention_bytes: 1}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := settingsOf(t, config.Config{
+		Limits: config.Limits{RateBytes: 5, BurstBytes: 6, TraceBytes: 7, TraceSpans: 7, AttributeBytes: 7, LiveTraces: 7, File: file}, Retention: config.Retention{Age: time.Hour, Bytes: 7},
+	})
+	for tenant, want := range map[string]compact.RetainOptions{
+		"acme": {MaxAge: time.Second, MaxBytes: 1}, "other": {MaxAge: time.Hour, MaxBytes: 7}, "acme~archive": {}, "other~archive": {},
+	} {
+		if got := s.Retention(tenant); got != want {
+			t.Errorf("of %s is kept %+v", tenant, got)
+		}
+	}
+	for _, tenant := range []string{"acme~archive", "other~archive"} {
+		if got := s.Limits(tenant); got != (limits.Limits{RateBytes: 5, BurstBytes: 6}) {
+			t.Errorf("%s: %+v", tenant, got)
+		}
+	}
+	if got := s.Limits("acme"); got != (limits.Limits{RateBytes: 1, BurstBytes: 6, TraceBytes: 7, TraceSpans: 1, AttributeBytes: 1, LiveTraces: 7}) {
+		t.Errorf("acme: %+v", got)
 	}
 }
 
-func TestLimitsFollowTheirFile(t *testing.T) {
+func TestSettingsOfTenantsFollowTheirFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "limits.yaml")
 	write := func(text string) {
 		t.Helper()
@@ -55,31 +82,28 @@ func TestLimitsFollowTheirFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := &tenantLimits{all: config.Limits{RateBytes: 1, TraceSpans: 7, File: file}, seen: fileStamp{size: -1}}
-	look := func(changed bool, wrong string) {
-		t.Helper()
-		got, err := l.look()
-		if got != changed || (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
-			t.Errorf("looked: %v, %v", got, err)
-		}
+	c := config.Config{Limits: config.Limits{RateBytes: 1, TraceSpans: 7, File: file}, Retention: config.Retention{Age: time.Hour}}
+	if _, err := OpenTenantSettings(c, daemon.NewLog("error", io.Discard)); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("a file that is not there: %v", err)
 	}
-	look(true, "does not exist")
 	write("acme: {rate_bytes: 2, live_traces: 3}")
-	look(true, "")
-	look(false, "")
-	own, all := ingester.Limits{RateBytes: 2, TraceSpans: 7, LiveTraces: 3}, ingester.Limits{RateBytes: 1, TraceSpans: 7}
-	if l.of("acme") != own || l.of("other") != all {
-		t.Errorf("%+v, %+v", l.of("acme"), l.of("other"))
+	s := settingsOf(t, c)
+	own, all := limits.Limits{RateBytes: 2, TraceSpans: 7, LiveTraces: 3}, limits.Limits{RateBytes: 1, TraceSpans: 7}
+	if s.Limits("acme") != own || s.Limits("other") != all || s.Retention("acme").MaxAge != time.Hour {
+		t.Errorf("%+v, %+v, %+v", s.Limits("acme"), s.Limits("other"), s.Retention("acme"))
 	}
 	write("acme: {rate_bytes: much}")
-	look(true, "limits.file: "+file+":1: acme.rate_bytes")
-	look(false, "") // it was told once
-	if l.of("acme") != own {
-		t.Errorf("after a file that is wrong: %+v", l.of("acme"))
+	if err := s.read(file); err == nil || !strings.Contains(err.Error(), "limits.file: "+file+":1: acme.rate_bytes") {
+		t.Errorf("a file that is wrong: %v", err)
 	}
-	write("other: {rate_bytes: 5}")
-	look(true, "")
-	if l.of("acme") != all || l.of("other").RateBytes != 5 {
-		t.Errorf("%+v, %+v", l.of("acme"), l.of("other"))
+	if s.Limits("acme") != own {
+		t.Errorf("after it: %+v", s.Limits("acme"))
+	}
+	write("other: {rate_bytes: 5, retention_age: 2h}")
+	if err := s.read(file); err != nil {
+		t.Fatal(err)
+	}
+	if s.Limits("acme") != all || s.Limits("other").RateBytes != 5 || s.Retention("other").MaxAge != 2*time.Hour || s.Retention("acme").MaxAge != time.Hour {
+		t.Errorf("%+v, %+v", s.Limits("acme"), s.Limits("other"))
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/jaeger-tempo/tempo/writepath"
 )
 
-// Services says what Jaeger's services are made of: a store as the configuration wants it seen.
-func Services(cfg config.Config, writer writepath.Store, reader readpath.Store) plugin.Options {
+// Services says what Jaeger's services are made of: a store as the configuration wants it seen. tenantOf tells whose data a call is about.
+func Services(cfg config.Config, tenantOf func(context.Context) (string, error), writer writepath.Store, reader readpath.Store) plugin.Options {
 	return plugin.Options{
 		Writer: writepath.NewWriter(writer), Reader: readpath.NewReader(reader), MarkPartial: cfg.Reader.Partial == config.PartialMark,
-		TenantOf: func(context.Context) (string, error) { return cfg.Tenancy.Default, nil },
+		TenantOf: tenantOf,
 	}
 }
 
@@ -46,6 +46,11 @@ func (n *Node) Remote(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tenants, err := OpenTenancy(n.cfg.Tenancy, n.log)
+	if err != nil {
+		return err
+	}
+	n.closeLast(func() error { tenants.Close(); return nil })
 	n.closeLast(func() error { n.remote.Stop(); return nil })
-	return n.remote.Serve(Services(n.cfg, writer, reader), tracing.RootOptions()...)
+	return n.remote.Serve(Services(n.cfg, tenants.Of, writer, reader), tracing.RootOptions()...)
 }

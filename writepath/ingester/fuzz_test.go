@@ -21,6 +21,7 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
 	"github.com/jaeger-tempo/tempo/trace"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // stream takes what a server sends.
@@ -42,8 +43,8 @@ func FuzzRequests(f *testing.F) {
 	}
 	i, err := Open(context.Background(), Options{
 		Dir: filepath.Join(dir, "ingester"), Instance: "one", Blocks: blocks, Reserve: 1, Sync: wal.SyncNever,
-		Limits: func(string) Limits {
-			return Limits{TraceBytes: 1 << 20, TraceSpans: 1000, AttributeBytes: 1000, LiveTraces: 1000}
+		Limits: func(string) limits.Limits {
+			return limits.Limits{TraceBytes: 1 << 20, TraceSpans: 1000, AttributeBytes: 1000, LiveTraces: 1000}
 		},
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
 	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // ErrClosed is returned by an Ingester after Close.
@@ -34,13 +35,13 @@ type Ingester struct {
 	progress progress
 
 	losses  losses
-	limits  limiter
+	limits  limits.Limiter
 	uploads uploads
-	full    atomic.Pointer[refusal] // why nothing can be taken now; nil if it can
-	leaving atomic.Bool             // nothing is taken any more
-	pushing atomic.Int64            // bytes of the pushes that are going on
-	cutting atomic.Bool             // because memory is short
-	reads   chan struct{}           // holds a token for each answer that is being made
+	full    atomic.Pointer[limits.Refusal] // why nothing can be taken now; nil if it can
+	leaving atomic.Bool                    // nothing is taken any more
+	pushing atomic.Int64                   // bytes of the pushes that are going on
+	cutting atomic.Bool                    // because memory is short
+	reads   chan struct{}                  // holds a token for each answer that is being made
 
 	left     chan struct{}
 	leftOnce sync.Once

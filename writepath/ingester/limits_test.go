@@ -8,8 +8,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/jaeger-tempo/tempo/writepath/ingester"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // refused fails the test unless the outcome has that code and names the tenant and all of words.
@@ -25,21 +25,21 @@ func refused(t *testing.T, o *ingesterpb.Outcome, code codes.Code, words ...stri
 	}
 }
 
-func limited(t *testing.T, l ingester.Limits) *node {
+func limited(t *testing.T, l limits.Limits) *node {
 	t.Helper()
 	o := options(t)
-	o.Limits = func(tenant string) ingester.Limits {
+	o.Limits = func(tenant string) limits.Limits {
 		if tenant == "a" {
 			return l
 		}
-		return ingester.Limits{}
+		return limits.Limits{}
 	}
 	return start(t, o)
 }
 
 func TestWhoSendsTooFastIsToldWhenToTryAgain(t *testing.T) {
 	value := spans(1, 1, strings.Repeat("x", 1000))
-	n := limited(t, ingester.Limits{RateBytes: 1, BurstBytes: 3 * int64(len(value))})
+	n := limited(t, limits.Limits{RateBytes: 1, BurstBytes: 3 * int64(len(value))})
 	for range 3 {
 		n.store(group("a", 1, value))
 	}
@@ -54,19 +54,19 @@ func TestWhoSendsTooFastIsToldWhenToTryAgain(t *testing.T) {
 	if got := n.spansOf("a", 2); got != 0 {
 		t.Errorf("%d spans of what was refused", got)
 	}
-	if got := n.Stats().Refused[ingester.Refused{Tenant: "a", Reason: "rate"}]; got != 1 {
+	if got := n.Stats().Refused[limits.Refused{Tenant: "a", Reason: "rate"}]; got != 1 {
 		t.Errorf("%d values are counted as refused", got)
 	}
 }
 
 func TestAPushLargerThanTheBurstIsTakenWhenNothingWasFor(t *testing.T) {
-	n := limited(t, ingester.Limits{RateBytes: 10, BurstBytes: 10})
+	n := limited(t, limits.Limits{RateBytes: 10, BurstBytes: 10})
 	n.store(group("a", 1, spans(1, 1, "ann")))
 	refused(t, n.push(group("a", 1, spans(2, 1, "ann")))[0], codes.ResourceExhausted)
 }
 
 func TestATraceOverItsLimitStaysReadableAsFarAsItWasKept(t *testing.T) {
-	n := limited(t, ingester.Limits{TraceSpans: 10})
+	n := limited(t, limits.Limits{TraceSpans: 10})
 	n.store(group("a", 1, spans(1, 6, "ann")), group("a", 1, spans(100, 4, "ann")))
 	outcome := n.push(group("a", 1, spans(200, 1, "ann")), group("a", 2, spans(2, 10, "ann")), group("a", 3, spans(3, 11, "ann")))
 	refused(t, outcome[0], codes.ResourceExhausted, "limit of 10 recent spans", "10 are kept", "1 more")
@@ -83,7 +83,7 @@ func TestATraceOverItsLimitStaysReadableAsFarAsItWasKept(t *testing.T) {
 
 func TestATraceHasSoManyBytesAndNoMore(t *testing.T) {
 	value := spans(1, 1, strings.Repeat("x", 1000))
-	n := limited(t, ingester.Limits{TraceBytes: 2 * int64(len(value))})
+	n := limited(t, limits.Limits{TraceBytes: 2 * int64(len(value))})
 	outcome := n.push(group("a", 1, value), group("a", 1, value), group("a", 1, value)) // in one push
 	if outcome[0].GetCode() != 0 || outcome[1].GetCode() != 0 {
 		t.Errorf("%v", outcome[:2])
@@ -92,7 +92,7 @@ func TestATraceHasSoManyBytesAndNoMore(t *testing.T) {
 }
 
 func TestALongAttributeIsRefusedByName(t *testing.T) {
-	n := limited(t, ingester.Limits{AttributeBytes: 500})
+	n := limited(t, limits.Limits{AttributeBytes: 500})
 	outcome := n.push(group("a", 1, spans(1, 2, strings.Repeat("x", 600))), group("a", 2, spans(2, 100, "ann")))
 	refused(t, outcome[0], codes.InvalidArgument, `"user"`, "500")
 	if outcome[1].GetCode() != 0 {
@@ -101,7 +101,7 @@ func TestALongAttributeIsRefusedByName(t *testing.T) {
 }
 
 func TestOnlySoManyTracesAreRecent(t *testing.T) {
-	n := limited(t, ingester.Limits{LiveTraces: 2})
+	n := limited(t, limits.Limits{LiveTraces: 2})
 	outcome := n.push(group("a", 1, spans(1, 1, "ann")), group("a", 2, spans(2, 1, "ann")), group("a", 3, spans(3, 1, "ann")), group("a", 2, spans(9, 1, "ann")))
 	refused(t, outcome[2], codes.ResourceExhausted, "limit of 2")
 	if outcome[2].GetRetryAfterMs() == 0 {
@@ -120,7 +120,7 @@ func TestOnlySoManyTracesAreRecent(t *testing.T) {
 func TestLimitsMayChangeAtAnyTime(t *testing.T) {
 	o := options(t)
 	var most atomic.Int64
-	o.Limits = func(string) ingester.Limits { return ingester.Limits{TraceSpans: int(most.Load())} }
+	o.Limits = func(string) limits.Limits { return limits.Limits{TraceSpans: int(most.Load())} }
 	n := start(t, o)
 	n.store(group("a", 1, spans(1, 5, "ann")))
 	most.Store(5)
@@ -171,7 +171,7 @@ func TestTheLargestLogIsCutEarlyWhereAllTogetherAreTooLarge(t *testing.T) {
 }
 
 func TestATraceOverItsLimitDoesNotTakeOthersOfItsGroupWithIt(t *testing.T) {
-	n := limited(t, ingester.Limits{TraceSpans: 3})
+	n := limited(t, limits.Limits{TraceSpans: 3})
 	g := group("a", 1, spans(1, 4, "ann"))
 	for id := uint64(2); id <= 4; id++ {
 		k := key(id)
@@ -183,7 +183,7 @@ func TestATraceOverItsLimitDoesNotTakeOthersOfItsGroupWithIt(t *testing.T) {
 			t.Errorf("%d spans of trace %d, want %d", got, id, want)
 		}
 	}
-	if got := n.Stats().Refused[ingester.Refused{Tenant: "a", Reason: "trace spans"}]; got != 1 {
+	if got := n.Stats().Refused[limits.Refused{Tenant: "a", Reason: "trace spans"}]; got != 1 {
 		t.Errorf("%d values are counted as refused", got)
 	}
 }

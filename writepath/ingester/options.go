@@ -9,6 +9,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb/backend"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // Options of an Ingester. Dir, Instance and Blocks are required.
@@ -40,7 +41,7 @@ type Options struct {
 	// Retention is how old a tenant's data may become; nil, or zero, is for ever. Older blocks are not copied any more.
 	Retention func(tenant string) time.Duration
 	// Limits returns what a tenant may do. It is called at each push; nil is no limits.
-	Limits func(tenant string) Limits
+	Limits func(tenant string) limits.Limits
 
 	// RecentBytes is how much may be in the logs of all tenants before the largest are cut early; 512 MiB if zero. At twice as much pushes are refused.
 	RecentBytes int64

@@ -15,6 +15,16 @@ import (
 	"github.com/jaeger-tempo/tempo/trace"
 	"github.com/jaeger-tempo/tempo/tracedb"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
+)
+
+// The reasons, beside those of package limits, for which entries are refused, as they are counted.
+const (
+	reasonTenants = "tenants"
+	reasonInvalid = "invalid"
+	reasonDisk    = "disk full"
+	reasonBehind  = "too much waits"
+	reasonFailed  = "failed"
 )
 
 // maxPushing is how many bytes of pushes may be in memory before further ones are turned away.
@@ -44,7 +54,7 @@ func (s *server) Push(ctx context.Context, req *ingesterpb.PushRequest) (*ingest
 	if i.pushing.Add(size) > maxPushing+size {
 		return nil, exhausted(time.Second, "ingester %s has pushes of %d MiB in memory already", i.o.Instance, maxPushing>>20)
 	}
-	refusals := make([]*refusal, len(groups))
+	refusals := make([]*limits.Refusal, len(groups))
 	push := func(tenant string, of []int) { i.pushTenant(ctx, store, tenant, groups, of, refusals) }
 	if len(byTenant) == 1 {
 		for tenant, of := range byTenant {
@@ -66,18 +76,18 @@ func (s *server) Push(ctx context.Context, req *ingesterpb.PushRequest) (*ingest
 		if r == nil {
 			continue
 		}
-		refused := r.refused
+		refused := r.Refused
 		if refused == 0 {
 			refused = len(groups[n].GetValues())
 		}
-		i.limits.count(groups[n].GetTenant(), r.reason, refused)
+		i.limits.Count(groups[n].GetTenant(), r.Reason, refused)
 		if resp.Outcomes == nil {
 			resp.Outcomes = make([]*ingesterpb.Outcome, len(groups))
 			for m := range resp.Outcomes {
 				resp.Outcomes[m] = &ingesterpb.Outcome{}
 			}
 		}
-		resp.Outcomes[n] = &ingesterpb.Outcome{Code: uint32(r.code), Message: r.message, RetryAfterMs: uint32(r.retryAfter.Milliseconds())}
+		resp.Outcomes[n] = &ingesterpb.Outcome{Code: uint32(r.Code), Message: r.Message, RetryAfterMs: uint32(r.RetryAfter.Milliseconds())}
 	}
 	return resp, nil
 }
@@ -90,14 +100,14 @@ func valueBytes(g *ingesterpb.Group) (total int64) {
 }
 
 // pushTenant stores those groups that are one tenant's, and says in refusals of which it could not.
-func (i *Ingester) pushTenant(ctx context.Context, store *tracedb.Store, tenant string, groups []*ingesterpb.Group, of []int, refusals []*refusal) {
-	all := func(of []int, r *refusal) {
+func (i *Ingester) pushTenant(ctx context.Context, store *tracedb.Store, tenant string, groups []*ingesterpb.Group, of []int, refusals []*limits.Refusal) {
+	all := func(of []int, r *limits.Refusal) {
 		for _, n := range of {
 			refusals[n] = r
 		}
 	}
 	if err := block.CheckTenant(tenant); err != nil {
-		all(of, refuse(codes.InvalidArgument, reasonInvalid, 0, "%v", err))
+		all(of, limits.Refuse(codes.InvalidArgument, reasonInvalid, 0, "%v", err))
 		return
 	}
 	if r := i.full.Load(); r != nil {
@@ -109,24 +119,24 @@ func (i *Ingester) pushTenant(ctx context.Context, store *tracedb.Store, tenant 
 		all(of, i.refusalOf(tenant, err))
 		return
 	}
-	a := admission{tenant: tenant, db: db, live: -1}
+	var may limits.Limits
 	if i.o.Limits != nil {
-		a.limits = i.o.Limits(tenant)
+		may = i.o.Limits(tenant)
 	}
+	a := i.limits.Admit(tenant, may, db)
 	var together []tempodb.Entry
 	var taken []int // groups
 	var ends []int  // where their entries end in together
 	now := time.Now()
 	for _, n := range of {
 		begin := len(together)
-		var r *refusal
+		var r *limits.Refusal
 		if together, r = appendEntries(together, groups[n]); r != nil {
 			together, refusals[n] = together[:begin], r
 			continue
 		}
 		var kept []tempodb.Entry
-		if kept, r = a.check(&i.limits, together[begin:], valueBytes(groups[n]), now); r != nil {
-			r.refused = len(groups[n].GetValues()) - len(kept)
+		if kept, r = a.Check(together[begin:], now); r != nil {
 			refusals[n] = r
 		}
 		if together = together[:begin+len(kept)]; len(kept) > 0 {
@@ -169,14 +179,14 @@ func (i *Ingester) append(ctx context.Context, store *tracedb.Store, tenant stri
 }
 
 // appendEntries appends what a group has to store.
-func appendEntries(entries []tempodb.Entry, g *ingesterpb.Group) ([]tempodb.Entry, *refusal) {
+func appendEntries(entries []tempodb.Entry, g *ingesterpb.Group) ([]tempodb.Entry, *limits.Refusal) {
 	keys, values := g.GetKeys(), g.GetValues()
 	if len(keys) != len(tempodb.Key{})*len(values) {
-		return entries, refuse(codes.InvalidArgument, reasonInvalid, 0, "a group of tenant %q has %d values and keys of %d bytes: each key takes %d", g.GetTenant(), len(values), len(keys), len(tempodb.Key{}))
+		return entries, limits.Refuse(codes.InvalidArgument, reasonInvalid, 0, "a group of tenant %q has %d values and keys of %d bytes: each key takes %d", g.GetTenant(), len(values), len(keys), len(tempodb.Key{}))
 	}
 	for n, value := range values {
 		if len(value) == 0 {
-			return entries, refuse(codes.InvalidArgument, reasonInvalid, 0, "a group of tenant %q has no value for key %x", g.GetTenant(), keys[16*n:16*n+16])
+			return entries, limits.Refuse(codes.InvalidArgument, reasonInvalid, 0, "a group of tenant %q has no value for key %x", g.GetTenant(), keys[16*n:16*n+16])
 		}
 		entries = append(entries, tempodb.Entry{Key: tempodb.Key(keys[16*n:]), Value: value})
 	}
@@ -184,23 +194,23 @@ func appendEntries(entries []tempodb.Entry, g *ingesterpb.Group) ([]tempodb.Entr
 }
 
 // refusalOf says what an error of the database means to who pushed.
-func (i *Ingester) refusalOf(tenant string, err error) *refusal {
+func (i *Ingester) refusalOf(tenant string, err error) *limits.Refusal {
 	var wire *trace.WireError
 	var bad *tracedb.TenantError
 	switch {
 	case errors.As(err, &wire):
-		return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: %v", tenant, err)
+		return limits.Refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: %v", tenant, err)
 	case errors.As(err, &bad): // its name was looked at before: there are too many
-		return refuse(codes.ResourceExhausted, reasonTenants, time.Minute, "%v", err)
+		return limits.Refuse(codes.ResourceExhausted, reasonTenants, time.Minute, "%v", err)
 	case errors.Is(err, tempodb.ErrBehind):
-		return refuse(codes.ResourceExhausted, reasonBehind, 2*time.Second, "ingester %s: %v", i.o.Instance, err)
+		return limits.Refuse(codes.ResourceExhausted, reasonBehind, 2*time.Second, "ingester %s: %v", i.o.Instance, err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return refuse(codes.ResourceExhausted, reasonDisk, 5*time.Second, "ingester %s: %v", i.o.Instance, err)
+		return limits.Refuse(codes.ResourceExhausted, reasonDisk, 5*time.Second, "ingester %s: %v", i.o.Instance, err)
 	case errors.Is(err, context.Canceled):
-		return refuse(codes.Canceled, reasonFailed, 0, "%v", err)
+		return limits.Refuse(codes.Canceled, reasonFailed, 0, "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return refuse(codes.DeadlineExceeded, reasonFailed, 0, "%v", err)
+		return limits.Refuse(codes.DeadlineExceeded, reasonFailed, 0, "%v", err)
 	default:
-		return refuse(codes.Unavailable, reasonFailed, 0, "ingester %s: %v", i.o.Instance, err)
+		return limits.Refuse(codes.Unavailable, reasonFailed, 0, "ingester %s: %v", i.o.Instance, err)
 	}
 }

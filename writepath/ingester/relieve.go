@@ -9,6 +9,7 @@ import (
 
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // relieve cuts the largest logs where all together are too much for memory, and says whether pushes can be taken.
@@ -36,16 +37,16 @@ func (i *Ingester) relieve(store *tracedb.Store) {
 }
 
 // whyFull returns why nothing can be taken now, or nil.
-func (i *Ingester) whyFull(recent int64) *refusal {
+func (i *Ingester) whyFull(recent int64) *limits.Refusal {
 	i.uploads.mu.Lock()
 	waiting, last := i.uploads.waiting, i.uploads.last
 	i.uploads.mu.Unlock()
 	if most := i.o.WaitingBytes; most > 0 && waiting > most {
-		return refuse(codes.ResourceExhausted, reasonBehind, 10*time.Second, "ingester %s: blocks of %d MiB wait to be copied to the object store, more than %d; the last failure: %v",
+		return limits.Refuse(codes.ResourceExhausted, reasonBehind, 10*time.Second, "ingester %s: blocks of %d MiB wait to be copied to the object store, more than %d; the last failure: %v",
 			i.o.Instance, waiting>>20, most>>20, last)
 	}
 	if recent > 2*i.o.RecentBytes {
-		return refuse(codes.ResourceExhausted, reasonBehind, 2*time.Second, "ingester %s: the logs hold %d MiB, more than can be cut in time", i.o.Instance, recent>>20)
+		return limits.Refuse(codes.ResourceExhausted, reasonBehind, 2*time.Second, "ingester %s: the logs hold %d MiB, more than can be cut in time", i.o.Instance, recent>>20)
 	}
 	free, err := diskFree(i.o.Dir)
 	if err != nil {
@@ -53,7 +54,7 @@ func (i *Ingester) whyFull(recent int64) *refusal {
 		return nil
 	}
 	if free < i.o.Reserve {
-		return refuse(codes.ResourceExhausted, reasonDisk, 10*time.Second, "ingester %s: its disk has %d MiB free, less than the %d that are kept to cut and copy what is there",
+		return limits.Refuse(codes.ResourceExhausted, reasonDisk, 10*time.Second, "ingester %s: its disk has %d MiB free, less than the %d that are kept to cut and copy what is there",
 			i.o.Instance, free>>20, i.o.Reserve>>20)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/jaeger-tempo/tempo/tracedb"
 	"github.com/jaeger-tempo/tempo/writepath/ingester"
 	"github.com/jaeger-tempo/tempo/writepath/ingester/ingesterpb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 func TestWhatIsAcknowledgedIsAnsweredInEveryWay(t *testing.T) {
@@ -94,7 +95,7 @@ func TestEachGroupHasItsOwnOutcome(t *testing.T) {
 			t.Errorf("trace %d has %d spans beside a group that is refused", id, got)
 		}
 	}
-	if got := n.Stats().Refused[ingester.Refused{Tenant: "a", Reason: "invalid"}]; got != 3 {
+	if got := n.Stats().Refused[limits.Refused{Tenant: "a", Reason: "invalid"}]; got != 3 {
 		t.Errorf("%d values are counted as refused, want 3", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 // Stats is an ingester's state, and counters since Start.
@@ -30,7 +31,7 @@ type Stats struct {
 	// PushingBytes are of the pushes going on.
 	PushingBytes int64
 	// Refused counts values.
-	Refused map[Refused]int64
+	Refused map[limits.Refused]int64
 }
 
 // Stats returns the ingester's state.
@@ -42,10 +43,10 @@ func (i *Ingester) Stats() Stats {
 		Whole:         i.losses.none(),
 		Leaving:       i.leaving.Load(),
 		PushingBytes:  i.pushing.Load(),
-		Refused:       i.limits.counts(),
+		Refused:       i.limits.Counts(),
 	}
 	if r := i.full.Load(); r != nil {
-		s.Full = r.message
+		s.Full = r.Message
 	}
 	i.losses.mu.Lock()
 	if !s.Whole {

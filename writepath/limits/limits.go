@@ -1,4 +1,4 @@
-package ingester
+package limits
 
 import (
 	"fmt"
@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
 )
 
-// Limits are what a tenant may do at one ingester; zero is no limit. What is over a limit is refused before it is acknowledged, and what was taken before stays
+// Limits are what a tenant may do in one store, of an ingester or of a single process; zero is no limit. What is over a limit is refused before it is acknowledged, and what was taken before stays
 // readable. Where some of the traces in a group are over a limit of traces, the others are stored all the same, and the group's outcome is the error: of senders that drop
 // what is refused, nobody loses what another trace has too much.
 type Limits struct {
@@ -35,28 +37,30 @@ const (
 	reasonSpans      = "trace spans"
 	reasonAttribute  = "attribute size"
 	reasonLiveTraces = "live traces"
-	reasonTenants    = "tenants"
 	reasonInvalid    = "invalid"
-	reasonDisk       = "disk full"
-	reasonBehind     = "too much waits"
-	reasonFailed     = "failed"
 )
 
-// refusal is why a group is not taken.
-type refusal struct {
-	reason     string
-	code       codes.Code
-	message    string
-	retryAfter time.Duration // zero is no hint
-	refused    int           // how many values; 0 is all
+// Refusal is why entries are not taken.
+type Refusal struct {
+	Reason     string // of few, as they are counted
+	Code       codes.Code
+	Message    string
+	RetryAfter time.Duration // zero is no hint
+	Refused    int           // how many entries; 0 is all
 }
 
-func refuse(code codes.Code, reason string, retryAfter time.Duration, format string, args ...any) *refusal {
-	return &refusal{reason: reason, code: code, message: fmt.Sprintf(format, args...), retryAfter: retryAfter}
+// Refuse makes a Refusal.
+func Refuse(code codes.Code, reason string, retryAfter time.Duration, format string, args ...any) *Refusal {
+	return &Refusal{Reason: reason, Code: code, Message: fmt.Sprintf(format, args...), RetryAfter: retryAfter}
 }
 
-// limiter has the state of the rate limits, and counts what was refused.
-type limiter struct {
+// Err is the refusal as a gRPC status, with its hint.
+func (r *Refusal) Err() error {
+	return client.WithRetry(status.New(r.Code, r.Message), r.RetryAfter)
+}
+
+// Limiter has the state of the rate limits, and counts what was refused. Its zero value is ready, and its methods may be called concurrently.
+type Limiter struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	refused map[Refused]int64
@@ -74,8 +78,8 @@ type bucket struct {
 // maxCounted bounds the tenants that are told apart: their names come with requests.
 const maxCounted = 10_000
 
-// count counts n refused entries.
-func (l *limiter) count(tenant, reason string, n int) {
+// Count counts n refused entries.
+func (l *Limiter) Count(tenant, reason string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := Refused{tenant, reason}
@@ -90,14 +94,15 @@ func (l *limiter) count(tenant, reason string, n int) {
 	l.refused[at] += int64(n)
 }
 
-func (l *limiter) counts() map[Refused]int64 {
+// Counts returns how many entries were refused, for each reason.
+func (l *Limiter) Counts() map[Refused]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.refused)
 }
 
 // take takes bytes from the tenant's rate, or says after how long it may be tried again.
-func (l *limiter) take(tenant string, bytes int64, limits Limits, now time.Time) (ok bool, again time.Duration) {
+func (l *Limiter) take(tenant string, bytes int64, limits Limits, now time.Time) (ok bool, again time.Duration) {
 	if limits.RateBytes <= 0 {
 		return true, 0
 	}
@@ -128,8 +133,9 @@ func (l *limiter) take(tenant string, bytes int64, limits Limits, now time.Time)
 	return true, 0
 }
 
-// admission checks the groups of one tenant in one push.
-type admission struct {
+// Admission checks the groups of entries of one tenant that are about to be stored together. It is for one goroutine.
+type Admission struct {
+	limiter *Limiter
 	tenant  string
 	limits  Limits
 	db      *tempodb.DB // nil if the tenant is new
@@ -137,15 +143,24 @@ type admission struct {
 	pending map[tempodb.Key]tempodb.Recent
 }
 
-// check returns those of a group's entries that are to be stored, in place, and why the others are not; nil if all are. The rate is of the group as a whole.
-func (a *admission) check(l *limiter, entries []tempodb.Entry, bytes int64, now time.Time) ([]tempodb.Entry, *refusal) {
+// Admit begins to check what is to be stored for tenant in db, which is nil if the tenant is new.
+func (l *Limiter) Admit(tenant string, limits Limits, db *tempodb.DB) *Admission {
+	return &Admission{limiter: l, tenant: tenant, limits: limits, db: db, live: -1}
+}
+
+// Check returns those of a group's entries that are to be stored, in place, and why the others are not; nil if all are. The rate is of the group as a whole.
+func (a *Admission) Check(entries []tempodb.Entry, now time.Time) ([]tempodb.Entry, *Refusal) {
 	if a.limits == (Limits{}) {
 		return entries, nil
 	}
-	if ok, again := l.take(a.tenant, bytes, a.limits, now); !ok {
-		return entries[:0], refuse(codes.ResourceExhausted, reasonRate, again, "tenant %q sends more than its limit of %d bytes a second", a.tenant, a.limits.RateBytes)
+	var bytes int64
+	for i := range entries {
+		bytes += int64(len(entries[i].Value))
 	}
-	var first *refusal
+	if ok, again := a.limiter.take(a.tenant, bytes, a.limits, now); !ok {
+		return entries[:0], Refuse(codes.ResourceExhausted, reasonRate, again, "tenant %q sends more than its limit of %d bytes a second", a.tenant, a.limits.RateBytes)
+	}
+	var first *Refusal
 	kept := entries[:0]
 	for n := range entries {
 		e := entries[n]
@@ -159,14 +174,17 @@ func (a *admission) check(l *limiter, entries []tempodb.Entry, bytes int64, now 
 			first = r
 		}
 	}
+	if first != nil {
+		first.Refused = len(entries) - len(kept)
+	}
 	if first != nil && len(kept) > 0 {
-		first.message += fmt.Sprintf(" (of %d pieces of traces that were pushed together the other %d are stored, but for those that are over a limit as well)", len(entries), len(kept))
+		first.Message += fmt.Sprintf(" (of %d pieces of traces that were pushed together the other %d are stored, but for those that are over a limit as well)", len(entries), len(kept))
 	}
 	return kept, first
 }
 
 // of returns what is recent of a trace, or will be when what was admitted is stored.
-func (a *admission) of(key tempodb.Key) tempodb.Recent {
+func (a *Admission) of(key tempodb.Key) tempodb.Recent {
 	var r tempodb.Recent
 	if a.db != nil {
 		r = a.db.RecentOf(key)
@@ -176,7 +194,7 @@ func (a *admission) of(key tempodb.Key) tempodb.Recent {
 }
 
 // trace checks the limits of a trace, and counts the entry as stored if it is within them.
-func (a *admission) trace(e *tempodb.Entry) *refusal {
+func (a *Admission) trace(e *tempodb.Entry) *Refusal {
 	if a.limits.TraceBytes <= 0 && a.limits.TraceSpans <= 0 && a.limits.LiveTraces <= 0 {
 		return nil
 	}
@@ -189,23 +207,23 @@ func (a *admission) trace(e *tempodb.Entry) *refusal {
 			}
 		}
 		if a.live >= a.limits.LiveTraces {
-			return refuse(codes.ResourceExhausted, reasonLiveTraces, 10*time.Second, "tenant %q has as many recent traces as its limit of %d: spans of another one, %s, are not taken",
+			return Refuse(codes.ResourceExhausted, reasonLiveTraces, 10*time.Second, "tenant %q has as many recent traces as its limit of %d: spans of another one, %s, are not taken",
 				a.tenant, a.limits.LiveTraces, trace.ID(e.Key))
 		}
 	}
 	bytes := int64(len(e.Value))
 	if most := a.limits.TraceBytes; most > 0 && has.Bytes+bytes > most {
-		return refuse(codes.ResourceExhausted, reasonTrace, 0, "trace %s of tenant %q would have more than the limit of %d recent bytes: %d are kept and can be read, %d more are refused",
+		return Refuse(codes.ResourceExhausted, reasonTrace, 0, "trace %s of tenant %q would have more than the limit of %d recent bytes: %d are kept and can be read, %d more are refused",
 			trace.ID(e.Key), a.tenant, most, has.Bytes, bytes)
 	}
 	spans := 0
 	if most := a.limits.TraceSpans; most > 0 {
 		var err error
 		if spans, err = trace.Spans(e.Value); err != nil {
-			return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
+			return Refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
 		}
 		if has.Rows+spans > most {
-			return refuse(codes.ResourceExhausted, reasonSpans, 0, "trace %s of tenant %q would have more than the limit of %d recent spans: %d are kept and can be read, %d more are refused",
+			return Refuse(codes.ResourceExhausted, reasonSpans, 0, "trace %s of tenant %q would have more than the limit of %d recent spans: %d are kept and can be read, %d more are refused",
 				trace.ID(e.Key), a.tenant, most, has.Rows, spans)
 		}
 	}
@@ -220,7 +238,7 @@ func (a *admission) trace(e *tempodb.Entry) *refusal {
 	return nil
 }
 
-func (a *admission) attributes(e *tempodb.Entry) *refusal {
+func (a *Admission) attributes(e *tempodb.Entry) *Refusal {
 	most := a.limits.AttributeBytes
 	if most <= 0 || len(e.Value) <= most {
 		return nil
@@ -228,9 +246,9 @@ func (a *admission) attributes(e *tempodb.Entry) *refusal {
 	key, size, err := trace.LongestAttribute(e.Value)
 	switch {
 	case err != nil:
-		return refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
+		return Refuse(codes.InvalidArgument, reasonInvalid, 0, "tenant %q: trace %s: %v", a.tenant, trace.ID(e.Key), err)
 	case size > most:
-		return refuse(codes.InvalidArgument, reasonAttribute, 0, "trace %s of tenant %q has the attribute %.100q, which takes %d bytes, more than the limit of %d",
+		return Refuse(codes.InvalidArgument, reasonAttribute, 0, "trace %s of tenant %q has the attribute %.100q, which takes %d bytes, more than the limit of %d",
 			trace.ID(e.Key), a.tenant, key, size, most)
 	}
 	return nil
