@@ -43,6 +43,8 @@ const serveHelp = `tempo-plugin serve keeps Jaeger's traces, and Jaeger comes to
   SPAN_STORAGE_TYPE=grpc jaeger-all-in-one --grpc-storage.server=H:17271        Jaeger v1.58 and later
   SPAN_STORAGE_TYPE=grpc-plugin jaeger-all-in-one --grpc-storage.server=H:17271 Jaeger up to v1.57
 
+and jaeger_storage.backends.NAME.grpc.endpoint of Jaeger v2.
+
 Jaeger v1.66 and later asks a second server for archived traces: set remote.archive_listen_address, and tell Jaeger
 --grpc-storage-archive.server. Set OTEL_TRACES_SAMPLER=always_off for Jaeger, or it stores traces of its own storing.
 

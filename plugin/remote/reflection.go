@@ -19,19 +19,53 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// registerReflection lets clients ask what the server offers. Jaeger's v1 messages are gogo's, whose descriptors protobuf's registry does not have.
+// registerReflection lets clients ask what the server offers. Two things are not in protobuf's registry: Jaeger's v1 messages, which are gogo's, and OpenTelemetry's
+// trace service, whose messages are served as bytes (its package would bring an HTTP gateway along).
 func registerReflection(server *grpc.Server) error {
-	v1 := &descriptors{own: new(protoregistry.Files)}
-	if err := v1.add("storage.proto"); err != nil {
+	all := &descriptors{own: new(protoregistry.Files)}
+	if err := errors.Join(all.add("storage.proto"), all.make(traceService)); err != nil {
 		return fmt.Errorf("descriptors for reflection: %w", err)
 	}
-	options := reflection.ServerOptions{Services: server, DescriptorResolver: v1}
+	options := reflection.ServerOptions{Services: server, DescriptorResolver: all}
 	reflectionv1.RegisterServerReflectionServer(server, reflection.NewServerV1(options))
 	reflectionv1alpha.RegisterServerReflectionServer(server, reflection.NewServer(options))
 	return nil
 }
 
-// descriptors are those of some files of gogo's registry, and all of protobuf's.
+// traceService describes opentelemetry/proto/collector/trace/v1/trace_service.proto.
+var traceService = &descriptorpb.FileDescriptorProto{
+	Name: proto.String("opentelemetry/proto/collector/trace/v1/trace_service.proto"), Package: proto.String("opentelemetry.proto.collector.trace.v1"),
+	Syntax: proto.String("proto3"), Dependency: []string{"opentelemetry/proto/trace/v1/trace.proto"},
+	MessageType: []*descriptorpb.DescriptorProto{
+		message("ExportTraceServiceRequest", field("resource_spans", 1, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".opentelemetry.proto.trace.v1.ResourceSpans", true)),
+		message("ExportTraceServiceResponse",
+			field("partial_success", 1, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".opentelemetry.proto.collector.trace.v1.ExportTracePartialSuccess", false)),
+		message("ExportTracePartialSuccess",
+			field("rejected_spans", 1, descriptorpb.FieldDescriptorProto_TYPE_INT64, "", false), field("error_message", 2, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false)),
+	},
+	Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("TraceService"), Method: []*descriptorpb.MethodDescriptorProto{{
+		Name:       proto.String("Export"),
+		InputType:  proto.String(".opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest"),
+		OutputType: proto.String(".opentelemetry.proto.collector.trace.v1.ExportTraceServiceResponse"),
+	}}}},
+}
+
+func message(name string, fields ...*descriptorpb.FieldDescriptorProto) *descriptorpb.DescriptorProto {
+	return &descriptorpb.DescriptorProto{Name: &name, Field: fields}
+}
+
+func field(name string, number int32, of descriptorpb.FieldDescriptorProto_Type, message string, repeated bool) *descriptorpb.FieldDescriptorProto {
+	f := &descriptorpb.FieldDescriptorProto{Name: &name, Number: &number, Type: of.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
+	if message != "" {
+		f.TypeName = &message
+	}
+	if repeated {
+		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
+	}
+	return f
+}
+
+// descriptors are those that own has, and all of protobuf's registry.
 type descriptors struct{ own *protoregistry.Files }
 
 // registeredAs has the names that gogo's own files are imported by, and those under which it has registered them.
@@ -59,9 +93,14 @@ func (d *descriptors) add(path string) error {
 			return err
 		}
 	}
+	return d.make(file)
+}
+
+// make adds a file that was described.
+func (d *descriptors) make(file *descriptorpb.FileDescriptorProto) error {
 	made, err := protodesc.NewFile(file, d)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", file.GetName(), err)
 	}
 	return d.own.RegisterFile(made)
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/jaeger-tempo/tempo/plugin"
+	"github.com/jaeger-tempo/tempo/plugin/storagev2"
 	"github.com/jaeger-tempo/tempo/tracedb"
 )
 
@@ -134,6 +135,7 @@ func (s *Server) prepare(l *listener, store plugin.Options, extra []grpc.ServerO
 	}
 	server := grpc.NewServer(slices.Concat(extra, s.grpcOptions())...)
 	plugin.New(store).Register(server)
+	storagev2.New(storagev2.Options{Writer: store.Writer, Reader: store.Reader, TenantOf: store.TenantOf, MarkPartial: store.MarkPartial}).Register(server)
 	l.health = health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, l.health)
 	if err := registerReflection(server); err != nil {

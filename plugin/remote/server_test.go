@@ -3,7 +3,10 @@ package remote
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -29,6 +32,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/jaeger-tempo/tempo/plugin"
+	"github.com/jaeger-tempo/tempo/plugin/storagev2/storagepb"
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/wal"
@@ -138,6 +142,37 @@ func TestJaegerWritesAndReads(t *testing.T) {
 	}
 }
 
+func TestWhatV1WritesV2Reads(t *testing.T) {
+	s := serve(t, openStore(t), Options{ArchiveAddress: "127.0.0.1:0"})
+	jaeger := shared.NewGRPCClient(dial(t, s.Address(), nil))
+	one, two := spanOf(1, 1), spanOf(2, 2)
+	if err := errors.Join(jaeger.SpanWriter().WriteSpan(t.Context(), one), jaeger.ArchiveSpanWriter().WriteSpan(t.Context(), two)); err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]string{s.Address(): "1", s.ArchiveAddress(): "2"} {
+		stream, err := storagepb.NewTraceReaderClient(dial(t, address, nil)).GetTraces(t.Context(), &storagepb.GetTracesRequest{Query: []*storagepb.GetTraceParams{
+			{TraceId: binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 1), 1)}, {TraceId: binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 2), 2)},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for {
+			data, err := stream.Recv()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += fmt.Sprint(data.ResourceSpans[0].ScopeSpans[0].Spans[0].SpanId[7])
+		}
+		if got != want {
+			t.Errorf("%s has spans %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestHealthIsToldOfEveryService(t *testing.T) {
 	s := serve(t, openStore(t), Options{})
 	client := grpc_health_v1.NewHealthClient(dial(t, s.Address(), nil))
@@ -193,6 +228,7 @@ func TestReflectionTellsOfEveryMethod(t *testing.T) {
 	for _, want := range []string{
 		"jaeger.storage.v1.SpanReaderPlugin", "jaeger.storage.v1.SpanWriterPlugin", "jaeger.storage.v1.StreamingSpanWriterPlugin", "jaeger.storage.v1.PluginCapabilities",
 		"jaeger.storage.v1.DependenciesReaderPlugin", "jaeger.storage.v1.ArchiveSpanReaderPlugin", "jaeger.storage.v1.ArchiveSpanWriterPlugin", "grpc.health.v1.Health",
+		"jaeger.storage.v2.TraceReader", "jaeger.storage.v2.DependencyReader", "jaeger.storage.v2.Capabilities", "opentelemetry.proto.collector.trace.v1.TraceService",
 	} {
 		if !names[want] {
 			t.Errorf("%s is not listed", want)
@@ -216,6 +252,14 @@ func TestReflectionTellsOfEveryMethod(t *testing.T) {
 	}
 	if got := method.Output().Fields().ByName("spans").Message().FullName(); got != "jaeger.api_v2.Span" {
 		t.Errorf("FindTraces answers with %s", got)
+	}
+	for name, field := range map[protoreflect.FullName]protoreflect.Name{
+		"opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest": "resource_spans", "opentelemetry.proto.collector.trace.v1.ExportTraceServiceResponse": "partial_success",
+	} {
+		d, err := registry.FindDescriptorByName(name)
+		if err != nil || d.(protoreflect.MessageDescriptor).Fields().ByName(field) == nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	for name := range names {
 		d, err := registry.FindDescriptorByName(protoreflect.FullName(name))
