@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/readpath/spanfilter"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 	"github.com/jaeger-tempo/tempo/trace"
@@ -41,13 +42,14 @@ func codeOf(err error) codes.Code {
 		expansion *trace.ExpansionError
 		partial   *tempodb.PartialError
 		query     *readpath.QueryError
+		filter    *spanfilter.Error
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		return codes.DeadlineExceeded
-	case errors.As(err, &tenant), errors.As(err, &wire), errors.As(err, &expansion), errors.As(err, &query):
+	case errors.As(err, &tenant), errors.As(err, &wire), errors.As(err, &expansion), errors.As(err, &query), errors.As(err, &filter):
 		return codes.InvalidArgument
 	case errors.Is(err, tempodb.ErrBehind), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return codes.ResourceExhausted

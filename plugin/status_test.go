@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/jaeger-tempo/tempo/readpath"
+	"github.com/jaeger-tempo/tempo/readpath/spanfilter"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/tempodb/page"
 	"github.com/jaeger-tempo/tempo/trace"
@@ -31,6 +32,7 @@ func TestErrorsTellAClientWhatToDo(t *testing.T) {
 		{&trace.WireError{}, codes.InvalidArgument},
 		{&trace.ExpansionError{}, codes.InvalidArgument},
 		{&readpath.QueryError{Reason: "no"}, codes.InvalidArgument},
+		{&spanfilter.Error{Where: "eq[0]", Reason: "no"}, codes.InvalidArgument},
 		{tempodb.ErrBehind, codes.ResourceExhausted},
 		{syscall.ENOSPC, codes.ResourceExhausted},
 		{tempodb.ErrClosed, codes.Unavailable},

@@ -21,6 +21,16 @@ const batchesAhead = 2
 
 type manyKeys func(context.Context, []tempodb.Key) ([]Outcome, error)
 
+// fetchTraces is fetch of traces.
+func fetchTraces(ctx context.Context, db Database, ids []trace.ID, yield func(trace.ID, Outcome) error) error {
+	get := func(ctx context.Context, id trace.ID) ([]byte, error) { return db.Get(ctx, nil, tempodb.Key(id)) }
+	var getMany manyKeys
+	if b, ok := db.(Batcher); ok {
+		getMany = b.GetMany
+	}
+	return fetchKeys(ctx, ids, tracesAhead, get, getMany, yield)
+}
+
 // fetchKeys is fetch of keys, by getMany if it is not nil, and else one by one.
 func fetchKeys(ctx context.Context, ids []trace.ID, ahead int, get func(context.Context, trace.ID) ([]byte, error), getMany manyKeys, yield func(trace.ID, Outcome) error) error {
 	if getMany == nil {

@@ -99,6 +99,9 @@ func (q *Query) fingerprint(tenant string) uint64 {
 	for _, key := range slices.Sorted(maps.Keys(q.Doubles)) {
 		b = binary.LittleEndian.AppendUint64(appendText(b, key), math.Float64bits(q.Doubles[key]))
 	}
+	if q.Filter != nil {
+		b = q.Filter.AppendTo(b)
+	}
 	return xxhash.Sum64(b)
 }
 
@@ -112,6 +115,8 @@ func appendText(b []byte, texts ...string) []byte {
 // check refuses what contradicts itself.
 func (q *Query) check() error {
 	switch {
+	case q.Filter != nil && (q.Service != "" || q.Operation != "" || len(q.Tags)+len(q.Doubles) > 0 || q.DurationMin != 0 || q.DurationMax != 0):
+		return &QueryError{"a query has either a filter or conditions of service, operation, tags and duration: put them into the filter"}
 	case q.PageSize < 0:
 		return &QueryError{fmt.Sprintf("a page of %d traces", q.PageSize)}
 	case q.PageSize > 0 && q.Limit > 0:

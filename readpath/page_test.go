@@ -56,17 +56,24 @@ func FuzzToken(f *testing.F) {
 	const fingerprint = 7
 	f.Add(place{upper: 1}.token(fingerprint))
 	f.Add(place{after: index.Hit{Start: -5}, upper: -1}.token(fingerprint))
+	f.Add((&spanPlace{start: 1, traceID: [16]byte{1}, sum: 7}).token(fingerprint))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, token string) {
 		var p place
-		var err error
-		fuzztest.Bounded(t, 2*len(token), func() { p, err = parsePlace(token, fingerprint) })
+		var s *spanPlace
+		var err, spanErr error
+		fuzztest.Bounded(t, 4*len(token), func() {
+			p, err = parsePlace(token, fingerprint)
+			s, spanErr = parseSpanPlace(token, fingerprint)
+		})
 		var refused *QueryError
 		switch {
-		case err == nil && p.token(fingerprint) != token:
-			t.Fatalf("%q is written again as %q", token, p.token(fingerprint))
-		case err != nil && !errors.As(err, &refused):
-			t.Fatalf("%v blames nobody", err)
+		case err == nil && p.token(fingerprint) != token, spanErr == nil && s.token(fingerprint) != token:
+			t.Fatalf("%q is written again in another way", token)
+		case err == nil && spanErr == nil:
+			t.Fatalf("%q is of traces and of spans", token)
+		case err != nil && !errors.As(err, &refused), spanErr != nil && !errors.As(spanErr, &refused):
+			t.Fatalf("%v and %v blame nobody", err, spanErr)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jaeger-tempo/tempo/readpath/spanfilter"
 	"github.com/jaeger-tempo/tempo/trace"
 )
 
@@ -22,6 +23,8 @@ type Query struct {
 	// Bounds are inclusive.
 	StartMin, StartMax       time.Time
 	DurationMin, DurationMax time.Duration
+	// Filter is what must hold on the span, instead of the fields above but for the times.
+	Filter *spanfilter.Filter
 	// Limit is the greatest number of traces; those whose matching span started last win. ≤ 0 means 100.
 	Limit int
 	// PageSize, instead of a limit, asks for a page of at most so many traces, and for the token of the next one. With that as PageToken, and all else as it was, the

@@ -73,12 +73,7 @@ func (r *Reader) FindTraces(ctx context.Context, tenant string, q *Query, yield 
 	if unsure != nil && (len(ids) == 0 || !isPartial(unsure)) {
 		return unsure
 	}
-	get := func(ctx context.Context, id trace.ID) ([]byte, error) { return db.Get(ctx, nil, tempodb.Key(id)) }
-	var getMany manyKeys
-	if b, ok := db.(Batcher); ok {
-		getMany = b.GetMany
-	}
-	return fetchKeys(ctx, ids, tracesAhead, get, getMany, func(id trace.ID, o Outcome) error {
+	return fetchTraces(ctx, db, ids, func(id trace.ID, o Outcome) error {
 		missing := unsure
 		if o.Err != nil {
 			missing = fmt.Errorf("find traces: trace %s: %w", id, o.Err)

@@ -419,15 +419,18 @@ func TestPagesThatCannotBeAreRefused(t *testing.T) {
 	r := readpath.NewReader(store)
 	for _, q := range []readpath.Query{{PageSize: -1}, {PageSize: 1, Limit: 1}, {PageToken: "a"}, {PageSize: 1, PageToken: "a"}} {
 		_, _, err := r.FindTraceIDs(t.Context(), tenant, &q)
-		if refused := new(readpath.QueryError); !errors.As(err, &refused) {
-			t.Errorf("%+v: %v", q, err)
-		}
+		refusedQuery(t, err)
 	}
 	err := r.FindTraces(t.Context(), tenant, &readpath.Query{PageSize: 1}, nil)
-	if refused := new(readpath.QueryError); !errors.As(err, &refused) {
-		t.Errorf("pages of whole traces: %v", err)
-	}
+	refusedQuery(t, err)
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func refusedQuery(t *testing.T, err error) {
+	t.Helper()
+	if refused := new(readpath.QueryError); !errors.As(err, &refused) {
+		t.Errorf("%v does not blame the query", err)
 	}
 }

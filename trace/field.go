@@ -24,6 +24,9 @@ const (
 	SpaceScope byte = 'c'
 	// SpaceEvent holds the attributes of a span's events, and an event's name under the key "event".
 	SpaceEvent byte = 'e'
+	// SpaceHidden holds what would be in another space under the same key, did not an attribute of that key stand there: a status description, a trace state, the name
+	// of an event. Nobody sees it as a tag; a filter that asks for what OTLP has a field for finds it.
+	SpaceHidden byte = 'h'
 	// spaceIntrinsic holds fields that are no attributes. No attribute is ever in it.
 	spaceIntrinsic byte = 'i'
 )

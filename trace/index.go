@@ -26,7 +26,8 @@ func isInternal(key []byte) bool {
 //
 // What Jaeger shows as tags though OTLP has fields of it is listed like an attribute of the span, unless
 // the span has an attribute of that key: span.kind, if specified; error=true and otel.status_code for a
-// status; otel.status_description; w3c.tracestate.
+// status; otel.status_description; w3c.tracestate. Of the last two, and of an event's name, what such an attribute hides is
+// in SpaceHidden.
 func Index(data []byte, s Sink) error {
 	ix := indexers.Get().(*indexer)
 	ix.sink = s
@@ -273,11 +274,11 @@ func (ix *indexer) span(b []byte, i int) (next int) {
 			ix.sink.Term(fieldStatusCode, valueErr)
 		}
 	}
-	if message.end > message.start && !ix.present.statusDescription {
-		ix.put(fieldStatusDescription, message.of(b))
+	if message.end > message.start {
+		ix.putUnless(ix.present.statusDescription, fieldStatusDescription, message.of(b))
 	}
-	if state.end > state.start && !ix.present.traceState {
-		ix.put(fieldTraceState, state.of(b))
+	if state.end > state.start {
+		ix.putUnless(ix.present.traceState, fieldTraceState, state.of(b))
 	}
 	for _, e := range ix.events {
 		if next := ix.event(b[:e.end], e.start); next < 0 {
@@ -331,8 +332,8 @@ func (ix *indexer) event(b []byte, i int) (next int) {
 			i = skipOther(b, i, tag, 1<<2|1<<3)
 		}
 	}
-	if len(name) > 0 && !named {
-		ix.put(fieldEvent, name)
+	if len(name) > 0 {
+		ix.putUnless(named, fieldEvent, name)
 	}
 	return i
 }
@@ -384,6 +385,14 @@ func (ix *indexer) otherForms(v float64) {
 
 // jaegerDigits is the precision to which Jaeger v1 compares doubles.
 const jaegerDigits = 10
+
+// putUnless is put of what OTLP has a field for: among the hidden if an attribute has the key.
+func (ix *indexer) putUnless(hidden bool, field, value []byte) {
+	if hidden {
+		field = AppendField(ix.field[:0], field[:len(field)-1], SpaceHidden)
+	}
+	ix.put(field, value)
+}
 
 // put lists a term, its value cut if it is long.
 func (ix *indexer) put(field, value []byte) {

@@ -234,6 +234,7 @@ func TestAttributesStandAboveTheTagsThatFieldsMake(t *testing.T) {
 		delete(want, term)
 		want[[2]string{string(key) + string(space), "other"}] = true
 	}
+	want[[2]string{"otel.status_descriptionh", "no"}], want[[2]string{"w3c.tracestateh", "a=b"}] = true, true
 	if diff := cmp.Diff(want, indexed(t, span)); diff != "" {
 		t.Errorf("with attributes (-want +got):\n%s", diff)
 	}

@@ -388,13 +388,22 @@ func modelRowTerms(service string, span *tracev1.Span) modelTerms {
 		derived("otel.status_code", "ERROR")
 		derived("error", "true")
 	}
-	derived("otel.status_description", span.Status.GetMessage())
-	derived("w3c.tracestate", span.TraceState)
+	for key, value := range map[string]string{"otel.status_description": span.Status.GetMessage(), "w3c.tracestate": span.TraceState} {
+		if value != "" && hasKey(span.Attributes, key) {
+			m.add(key, 'h', value)
+		}
+		derived(key, value)
+	}
 	for _, event := range span.Events {
 		m.attributes(event.Attributes, 'e')
-		if event.Name != "" && !hasKey(event.Attributes, "event") {
-			m.add("event", 'e', event.Name)
+		if event.Name == "" {
+			continue
 		}
+		space := byte('e')
+		if hasKey(event.Attributes, "event") {
+			space = 'h'
+		}
+		m.add("event", space, event.Name)
 	}
 	return m
 }
