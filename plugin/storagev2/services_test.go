@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jaegertracing/jaeger/model"
+	jaeger "github.com/jaegertracing/jaeger/model"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -476,16 +476,16 @@ func TestErrorsOfTenantsAreAnswers(t *testing.T) {
 
 func TestSpansOfJaegersModelComeAsPlainOTLP(t *testing.T) {
 	w := newWorld(t)
-	id := model.NewTraceID(0x0100000000000000, 1)
-	otlp, err := jaegerv1.AppendOTLP(nil, &model.Span{
+	id := jaeger.NewTraceID(0x0100000000000000, 1)
+	otlp, err := jaegerv1.AppendOTLP(nil, &jaeger.Span{
 		TraceID: id, SpanID: 7, OperationName: "GET /", Flags: 3, StartTime: someTime, Duration: time.Millisecond, ProcessID: "p1", Warnings: []string{"late"},
-		References: []model.SpanRef{model.NewFollowsFromRef(id, 9), model.NewChildOfRef(id, 8)},
-		Tags: []model.KeyValue{
-			model.String("span.kind", "client"), model.Bool("error", true), model.String("otel.status_description", "boom"), model.String("w3c.tracestate", "a=b"),
-			model.String("otel.scope.name", "lib"), model.String("otel.scope.version", "2"), model.Int64("n", 1), model.Int64("n", 2),
+		References: []jaeger.SpanRef{jaeger.NewFollowsFromRef(id, 9), jaeger.NewChildOfRef(id, 8)},
+		Tags: []jaeger.KeyValue{
+			jaeger.String("span.kind", "client"), jaeger.Bool("error", true), jaeger.String("otel.status_description", "boom"), jaeger.String("w3c.tracestate", "a=b"),
+			jaeger.String("otel.scope.name", "lib"), jaeger.String("otel.scope.version", "2"), jaeger.Int64("n", 1), jaeger.Int64("n", 2),
 		},
-		Logs:    []model.Log{{Timestamp: someTime, Fields: []model.KeyValue{model.String("event", "retry"), model.Int64("try", 2)}}},
-		Process: &model.Process{ServiceName: "shop", Tags: []model.KeyValue{model.String("hostname", "a")}},
+		Logs:    []jaeger.Log{{Timestamp: someTime, Fields: []jaeger.KeyValue{jaeger.String("event", "retry"), jaeger.Int64("try", 2)}}},
+		Process: &jaeger.Process{ServiceName: "shop", Tags: []jaeger.KeyValue{jaeger.String("hostname", "a")}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -77,12 +77,13 @@ func newWorld(tb testing.TB) *world {
 	return w
 }
 
-// dial serves the services over gRPC and connects to them, with gRPC's default limits and codec at the client.
+// dial serves the services over gRPC, those of v1 besides, and connects to them, with gRPC's default limits and codec at the client.
 func dial(tb testing.TB, o Options) *grpc.ClientConn {
 	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(plugin.MaxReceive), grpc.ForceServerCodecV2(plugin.Codec{}))
 	New(o).Register(server)
+	plugin.New(plugin.Options{Writer: o.Writer, Reader: o.Reader, UnspecifiedKind: plugin.EmptyKind}).Register(server)
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()
 	tb.Cleanup(func() { server.Stop(); <-served })
