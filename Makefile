@@ -70,6 +70,13 @@ e2e: need-cc build $(ALONE) $(CLUSTER) $(LAST) ## real programs: every Jaeger on
 		echo "==> end-to-end tests of $$m"; \
 		(cd $$m && $(GO) test -count=1 -timeout 20m $(E2E) ./...); \
 	done
+	@$(if $(E2E),true,$(MAKE) model)
+
+.PHONY: model
+model: need-go ## both storage protocols against a model of 5,000 random traces, by 2,000 random queries (SEED=)
+	@echo "==> both storage protocols against a model"
+	@$(GO) test -count=1 -timeout 20m -run '^TestEveryCallAnswersAsTheModelDoes$$' ./plugin/storagev2 \
+		-args -model-traces 5000 -model-queries 2000 -model-seed $(or $(SEED),1)
 
 .PHONY: chaos
 chaos: chaos-plugin chaos-database chaos-cluster ## everything breaks, for long, and nothing acknowledged is lost: the plugin, databases on object stores, a cluster (ROUNDS=, SEED=, FAULT_TIME=10m)

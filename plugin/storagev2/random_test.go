@@ -28,8 +28,8 @@ import (
 )
 
 var (
-	modelTraces  = flag.Int("model-traces", 500, "random traces of the model test")
-	modelQueries = flag.Int("model-queries", 300, "random queries of the model test")
+	modelTraces  = flag.Int("model-traces", 300, "random traces of the model test")
+	modelQueries = flag.Int("model-queries", 200, "random queries of the model test")
 	modelSeed    = flag.Uint64("model-seed", 1, "what the model test's random numbers begin with")
 )
 
