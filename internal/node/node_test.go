@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,10 +10,17 @@ import (
 	"testing"
 	"time"
 
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
 	"github.com/jaeger-tempo/tempo/ring"
+	"github.com/jaeger-tempo/tempo/tempodb"
+	"github.com/jaeger-tempo/tempo/tempodb/backend/local"
 	"github.com/jaeger-tempo/tempo/tempodb/compact"
+	"github.com/jaeger-tempo/tempo/tracedb"
+	"github.com/jaeger-tempo/tempo/writepath"
 	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
@@ -106,4 +114,75 @@ func TestSettingsOfTenantsFollowTheirFile(t *testing.T) {
 	if s.Limits("acme") != all || s.Limits("other").RateBytes != 5 || s.Retention("other").MaxAge != 2*time.Hour || s.Retention("acme").MaxAge != time.Hour {
 		t.Errorf("%+v, %+v", s.Limits("acme"), s.Limits("other"))
 	}
+}
+
+// A store of two tenants with archives, of which all blocks are of the day before yesterday.
+func TestRetentionIsByTenantAndLeavesArchivesAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limits.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("")
+	s := settingsOf(t, config.Config{Limits: config.Limits{File: file}})
+	bucket, err := local.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := tracedb.Open(t.Context(), tracedb.Options{Dir: t.TempDir(), Bucket: bucket, CutAge: time.Hour, NoCompaction: true, Retention: s.Retention})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	writer := writepath.NewWriter(db)
+	old := uint64(time.Now().Add(-48 * time.Hour).UnixNano())
+	for _, tenant := range []string{"acme", "globex", "acme~archive", "globex~archive"} {
+		data, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{{
+			TraceId: bytes.Repeat([]byte{1}, 16), SpanId: bytes.Repeat([]byte{2}, 8), Name: "old", StartTimeUnixNano: old, EndTimeUnixNano: old,
+		}}}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.Write(t.Context(), tenant, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := func(want ...string) {
+		t.Helper()
+		var got []string
+		db.Each(func(tenant string, db *tempodb.DB) {
+			if err := db.Retain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if blocks := db.Stats().Blocks; blocks > 0 {
+				got = append(got, tenant)
+			}
+		})
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%v have blocks, want %v", got, want)
+		}
+	}
+	left("acme", "acme~archive", "globex", "globex~archive")
+	write("acme: {retention_age: 72h}\nglobex: {retention_age: 1h}")
+	if err := s.read(file); err != nil {
+		t.Fatal(err)
+	}
+	left("acme", "acme~archive", "globex~archive")
+	write("acme: {retention_bytes: 1}\nglobex: {retention_bytes: 1}")
+	if err := s.read(file); err != nil {
+		t.Fatal(err)
+	}
+	left("acme~archive", "globex~archive")
+	s.all.Retention = config.Retention{Age: time.Nanosecond, Bytes: 1}
+	s.all.Limits = config.Limits{RateBytes: 1}
+	left("acme~archive", "globex~archive")
 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jaegertracing/jaeger/model"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/plugin/jaegerv1"
+	"github.com/jaeger-tempo/tempo/tracedb"
+)
+
+func TestTenantsAndTheirLimitsHoldInOneProcess(t *testing.T) {
+	for name, blocks := range map[string]string{"in a directory": "", "in an object store": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := func(name, text string) string {
+				t.Helper()
+				path := filepath.Join(dir, name)
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			cfg := config.Default(os.LookupEnv)
+			cfg.Storage = config.Storage{Path: filepath.Join(dir, "data"), Blocks: blocks}
+			cfg.Admin.ListenAddress = config.AdminOff
+			cfg.Limits.TraceSpans = 3
+			cfg.Limits.File = file("limits.yaml", "acme: {trace_spans: 1}")
+			cfg.Tenancy.Enabled, cfg.Tenancy.Allowed = true, "acme,globex"
+			cfg.Tenancy.TokensFile = file("tokens", "token-of-acme-1234 acme\n")
+			log := daemon.NewLog("error", io.Discard)
+			s, err := openStore(t.Context(), cfg, log, daemon.NewAdmin("tempo-plugin", "plugin", cfg, log))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.close(); err != nil {
+					t.Error(err)
+				}
+			})
+
+			tenant, err := s.services.TenantOf(metadata.NewIncomingContext(t.Context(), metadata.Pairs("bearer.token", "token-of-acme-1234")))
+			if tenant != "acme" || err != nil {
+				t.Errorf("%q, %v", tenant, err)
+			}
+			if tenant, err := s.services.TenantOf(t.Context()); status.Code(err) != codes.Unauthenticated {
+				t.Errorf("without a token: %q, %v", tenant, err)
+			}
+
+			spans := uint64(0)
+			write := func(tenant string) error {
+				spans++
+				otlp, err := jaegerv1.AppendOTLP(nil, &model.Span{TraceID: model.NewTraceID(1, 1), SpanID: model.NewSpanID(spans), OperationName: "op", Process: &model.Process{ServiceName: "s"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = s.services.Writer.Write(t.Context(), tenant, otlp)
+				return err
+			}
+			for tenant, most := range map[string]int{"acme": 1, "globex": 3} {
+				for range most {
+					if err := write(tenant); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := write(tenant); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "recent spans") {
+					t.Errorf("a span too much of %s: %v", tenant, err)
+				}
+				for range 5 { // what can be read can be archived
+					if err := write(tracedb.ArchiveTenant(tenant)); err != nil {
+						t.Errorf("the archive of %s: %v", tenant, err)
+					}
+				}
+			}
+		})
+	}
+}
