@@ -59,7 +59,7 @@ func (s *Services) export(ctx context.Context, request *plugin.Raw) (*plugin.Raw
 	}
 	rejected, err := s.writer.Write(ctx, tenant, request.Bytes())
 	if err != nil {
-		return nil, retryable(plugin.StatusOf(err))
+		return nil, refusal(err)
 	}
 	return plugin.NewRaw(exportResponse(rejected)), nil
 }
@@ -67,21 +67,17 @@ func (s *Services) export(ctx context.Context, request *plugin.Raw) (*plugin.Raw
 // retryDelay is after how long a sender should try again where the store does not say: it has too much to do, or too little room.
 const retryDelay = time.Second
 
-// retryable adds to a status of ResourceExhausted when to send again: senders of OTLP drop what is refused so, unless it says that.
-func retryable(err error) error {
-	st := status.Convert(err)
-	if st.Code() != codes.ResourceExhausted {
-		return err
-	}
-	for _, detail := range st.Details() {
-		if _, ok := detail.(*errdetails.RetryInfo); ok {
-			return err
-		}
+// refusal is the status of what could not be written. Senders of OTLP drop what is ResourceExhausted, unless they are told when to send it again: they are where the
+// store has too much to do. An error that is a status by itself, as those of limits and of a cluster are, says so itself, or that it is of no use.
+func refusal(err error) error {
+	st := status.Convert(plugin.StatusOf(err))
+	if _, itself := status.FromError(err); itself || st.Code() != codes.ResourceExhausted {
+		return st.Err()
 	}
 	if with, detailErr := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)}); detailErr == nil {
 		return with.Err()
 	}
-	return err
+	return st.Err()
 }
 
 // exportResponse returns an ExportTraceServiceResponse.

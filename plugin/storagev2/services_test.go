@@ -361,6 +361,7 @@ func TestSendersAreToldWhenToTryAgain(t *testing.T) {
 	}{
 		{tempodb.ErrBehind, codes.ResourceExhausted, retryDelay},
 		{fmt.Errorf("write spans: %w", later.Err()), codes.ResourceExhausted, 7 * time.Second},
+		{fmt.Errorf("write spans: %w", status.Error(codes.ResourceExhausted, "the trace is too large, and will be")), codes.ResourceExhausted, 0},
 		{tempodb.ErrClosed, codes.Unavailable, 0},
 		{&trace.ExpansionError{}, codes.InvalidArgument, 0},
 		{errors.New("bad"), codes.Internal, 0},
