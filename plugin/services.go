@@ -30,6 +30,9 @@ type Reader interface {
 	FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, data []byte, missing error) error) error
 	// FindSummaries calls yield with the summaries of the traces found, and returns the token of the next page. It stops at yield's first error and returns it.
 	FindSummaries(ctx context.Context, tenant string, q *readpath.Query, yield func(id trace.ID, s *trace.Summary) error) (next string, err error)
+	// FindSpans calls yield with spans of one trace, in the order of the query, and returns the token of the next page; data is valid until yield returns. It stops at yield's
+	// first error and returns it.
+	FindSpans(ctx context.Context, tenant string, q *readpath.SpanQuery, yield func(id trace.ID, data []byte) error) (next string, err error)
 	// Services returns the names of all services, sorted.
 	Services(ctx context.Context, tenant string) ([]string, error)
 	// Operations returns those of a service, sorted; of all kinds where kind is nil.

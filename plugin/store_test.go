@@ -111,8 +111,12 @@ func (s *naiveStore) FindTraces(ctx context.Context, tenant string, q *readpath.
 	return nil
 }
 
-// FindSummaries is not what these services ask.
+// FindSummaries and FindSpans are not what these services ask.
 func (s *naiveStore) FindSummaries(context.Context, string, *readpath.Query, func(trace.ID, *trace.Summary) error) (string, error) {
+	return "", errors.ErrUnsupported
+}
+
+func (s *naiveStore) FindSpans(context.Context, string, *readpath.SpanQuery, func(trace.ID, []byte) error) (string, error) {
 	return "", errors.ErrUnsupported
 }
 

@@ -76,6 +76,7 @@ type search struct {
 
 	filter *spanfilter.Filter // nil: the index knows
 	under  *index.Expr        // where it surely holds
+	named  []index.Hit        // the only candidates, if not nil
 
 	size    int
 	ahead   map[tempodb.Key]index.Hit // the newest rows that come before the page, or in the time in which it begins
@@ -92,15 +93,33 @@ func newSearch(db Database, q *Query) *search {
 	plan := q.Filter.Plan()
 	s.query.Where, s.query.Duration = plan.Over, plan.Duration
 	s.query.Start.Min, s.query.Start.Max = max(s.query.Start.Min, plan.Start.Min), min(s.query.Start.Max, plan.Start.Max)
-	if !plan.Exact {
+	if !plan.Exact || plan.Named {
 		s.filter, s.under = q.Filter, plan.Under
 	}
+	if plan.Named {
+		s.named = namedHits(plan)
+	}
 	return s
+}
+
+// namedHits are the traces that a filter names, as hits before all others.
+func namedHits(p *spanfilter.Plan) []index.Hit {
+	hits := make([]index.Hit, len(p.Traces))
+	for i, id := range p.Traces {
+		hits[i] = index.Hit{Key: id, Start: math.MaxInt64}
+	}
+	return hits
 }
 
 // page returns up to size traces, newest first, and whether there are more behind them.
 func (s *search) page(ctx context.Context, size int) (hits []index.Hit, more bool, err error) {
 	s.size, s.decided = size, make(map[tempodb.Key]struct{})
+	if s.named != nil {
+		if _, err := s.read(ctx, s.named, nil); err != nil {
+			return nil, false, err
+		}
+		return s.found[:min(len(s.found), size)], len(s.found) > size, s.missing
+	}
 	if err := s.lookAhead(ctx); err != nil {
 		return nil, false, err
 	}

@@ -131,6 +131,7 @@ type spanSearch struct {
 	db          Database
 	query       *index.Query
 	filter      *spanfilter.Filter
+	named       []index.Hit // the only candidates, if not nil
 	order       []SpanOrder
 	after       *spanPlace // the page begins behind it
 	size        int
@@ -172,6 +173,9 @@ func newSpanSearch(tenant string, q *SpanQuery) (*spanSearch, error) {
 	if q.Filter != nil {
 		print = q.Filter.AppendTo(print)
 		plan := q.Filter.Plan()
+		if plan.Named {
+			s.named = namedHits(plan)
+		}
 		s.query.Where, s.query.Duration = plan.Over, plan.Duration
 		s.query.Start.Min, s.query.Start.Max = max(s.query.Start.Min, plan.Start.Min), min(s.query.Start.Max, plan.Start.Max)
 	}
@@ -222,6 +226,9 @@ func (s *spanSearch) run(ctx context.Context) error {
 	matcher := (*spanfilter.Matcher)(nil)
 	if s.filter != nil {
 		matcher = s.filter.Matcher()
+	}
+	if s.named != nil {
+		return s.read(ctx, matcher, s.named)
 	}
 	upper, limit := s.query.Start.Max, max(s.size, round)
 	for upper >= s.query.Start.Min {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/jaeger-tempo/tempo/plugin/storagev2/storagepb"
+	"github.com/jaeger-tempo/tempo/readpath/spanfilter"
 )
 
 // capabilities answers calls that bear no tenant.
@@ -17,5 +18,8 @@ func (capabilities) GetCapabilities(context.Context, *storagepb.GetCapabilitiesR
 		WithoutServiceName:  true,
 		SameSpanConjunction: true,
 		Paginated:           true,
+		Filter:              &storagepb.FilterCapabilities{Levels: spanfilter.Levels(), Operators: spanfilter.Operators()},
+		SpanSearch:          true,
+		SpanSorting:         true,
 	}}, nil
 }

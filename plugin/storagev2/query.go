@@ -45,8 +45,8 @@ func queryOf(p *storagepb.TraceQueryParameters) (*readpath.Query, error) {
 			return nil, err
 		}
 	}
-	if p.Filter != nil {
-		return nil, invalid("filters are not supported")
+	if q.Filter, err = filterOf(p.Filter); err != nil {
+		return nil, err
 	}
 	switch page := p.Pagination; {
 	case page == nil && p.SearchDepth <= 0:

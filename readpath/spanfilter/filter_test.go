@@ -2,6 +2,7 @@ package spanfilter_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +104,8 @@ func TestMatcherAndIndexAgreeWithANaiveReading(t *testing.T) {
 				t.Fatalf("%s holds, and over does not, of %s", show(form), prototext.Format(spans[i]))
 			case !h && under[byte(i)]:
 				t.Fatalf("%s does not hold, and under does, of %s", show(form), prototext.Format(spans[i]))
+			case h && plan.Named && !slices.Contains(plan.Traces, trace.ID(spans[i].ScopeSpans[0].Spans[0].TraceId)):
+				t.Fatalf("%s holds, but names only the traces %v, of %s", show(form), plan.Traces, prototext.Format(spans[i]))
 			case plan.Exact && (h != over[byte(i)] || plan.Over != plan.Under):
 				t.Fatalf("%s is not exact, of %s", show(form), prototext.Format(spans[i]))
 			}
@@ -148,6 +151,42 @@ func TestWhatIsAskedMostIsTheIndexsAlone(t *testing.T) {
 		}
 		if !f.Plan().Exact {
 			t.Errorf("%s reads spans", show(form))
+		}
+	}
+}
+
+func TestWhoHasIDsNamesTheTraces(t *testing.T) {
+	const a, b = "4bf92f3577b34da6a3ce929d0e0e4736", "00000000000000000000000000000007"
+	id := func(text string) *spanfilter.Call { return call("eq", field("span", "traceID"), constant(text)) }
+	span := call("eq", field("span", "spanID"), constant("00f067aa0ba902b7"))
+	for _, c := range []struct {
+		form *spanfilter.Call
+		want []string
+	}{
+		{call("or", call("and", id(a), span), call("and", span, id(b))), []string{b, a}},
+		{call("in", field("span", "traceID"), list(a, b, "7")), []string{b, a}},
+		{call("and", id(a), id(b)), []string{}},
+		{id("7"), []string{}},
+		{call("or", id(a), span), nil},
+		{call("not", id(a)), nil},
+		{call("ne", field("span", "traceID"), constant(a)), nil},
+		{call("regex", field("span", "traceID"), constant("7")), nil},
+		{call("eq", field("link", "traceID"), constant(a)), nil},
+	} {
+		f, err := spanfilter.New(c.form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := f.Plan()
+		var got []string
+		if plan.Named {
+			got = []string{}
+		}
+		for _, id := range plan.Traces {
+			got = append(got, id.String())
+		}
+		if plan.Named != (c.want != nil) || !slices.Equal(got, c.want) {
+			t.Errorf("%s names %q, want %q", show(c.form), got, c.want)
 		}
 	}
 }

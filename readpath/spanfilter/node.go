@@ -13,6 +13,7 @@ type node interface {
 	holds(m *Matcher) bool
 	// bounds asks the index. Of the levels in picked, references are to the one event or link that some has picked.
 	bounds(picked picked) bounds
+	traces() (ids identities, named bool)
 }
 
 type (

@@ -1,6 +1,8 @@
 package spanfilter
 
 import (
+	"bytes"
+	"maps"
 	"math"
 	"slices"
 
@@ -18,6 +20,9 @@ type Plan struct {
 	Exact bool
 	// Start and Duration bound the columns.
 	Start, Duration index.Range
+	// Traces are the only ones that have spans on which the filter holds, if Named tells that it names them: there is no need to ask the index.
+	Traces []trace.ID
+	Named  bool
 }
 
 // Plan makes the filter's plan.
@@ -31,6 +36,8 @@ func (f *Filter) Plan() *Plan {
 	}
 	all := allOf(rest)
 	p.Over, p.Under, p.Exact = all.over, all.under, all.exact
+	ids, named := f.root.traces()
+	p.Traces, p.Named = slices.SortedFunc(maps.Keys(ids), func(a, b trace.ID) int { return bytes.Compare(a[:], b[:]) }), named
 	return p
 }
 
