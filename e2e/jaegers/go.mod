@@ -7,10 +7,20 @@ require (
 	github.com/gogo/protobuf v1.3.2
 	github.com/jaeger-tempo/tempo/e2e/cluster v0.0.0
 	github.com/jaegertracing/jaeger v1.57.0
+	github.com/open-telemetry/opentelemetry-collector-contrib/pkg/translator/jaeger v0.98.0
 	github.com/openzipkin/zipkin-go v0.4.2
+	go.opentelemetry.io/collector/pdata v1.5.0
 	go.opentelemetry.io/proto/otlp v1.2.0
 	google.golang.org/grpc v1.63.2
 	google.golang.org/protobuf v1.34.0
+)
+
+require (
+	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
+	github.com/modern-go/reflect2 v1.0.2 // indirect
+	github.com/open-telemetry/opentelemetry-collector-contrib/internal/coreinternal v0.98.0 // indirect
+	go.opentelemetry.io/collector/semconv v0.98.0 // indirect
 )
 
 require (

@@ -22,6 +22,8 @@ type Process struct {
 	Command []string
 	// Env is added to this program's environment.
 	Env []string
+	// Dir is the working directory; this program's if empty.
+	Dir string
 	// Log is the file for what it prints.
 	Log string
 	// Ready says whether it is, by nil. A process without one is ready at once.
@@ -53,6 +55,7 @@ func (p *Process) Launch() error {
 	cmd := exec.Command(p.Command[0], p.Command[1:]...)
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = p.Dir
 	cmd.SysProcAttr = attributes()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)

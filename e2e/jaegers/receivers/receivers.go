@@ -121,7 +121,15 @@ func (r *Receivers) SendZipkinJSON(version int, spans []map[string]any) error {
 	return r.post(fmt.Sprintf("http://%s/api/v%d/spans", r.Zipkin, version), "application/json", body)
 }
 
-// SendZipkinProto posts spans of Zipkin's version 2 as protobuf.
+// SendZipkin posts spans of Zipkin's version 2 as JSON, SendZipkinProto as protobuf.
+func (r *Receivers) SendZipkin(spans []*zipkinmodel.SpanModel) error {
+	body, err := json.Marshal(spans)
+	if err != nil {
+		return err
+	}
+	return r.post("http://"+r.Zipkin+"/api/v2/spans", "application/json", body)
+}
+
 func (r *Receivers) SendZipkinProto(spans []*zipkinmodel.SpanModel) error {
 	body, err := zipkin_proto3.SpanSerializer{}.Serialize(spans)
 	if err != nil {

@@ -241,6 +241,9 @@ func OTLPTraceID(id model.TraceID) []byte {
 	return bytes
 }
 
+// Hex is a trace ID in 32 digits.
+func Hex(id model.TraceID) string { return hex.EncodeToString(OTLPTraceID(id)) }
+
 // Zipkin is one trace in Zipkin's JSON, version 2.
 func Zipkin(trace model.TraceID, service string) []map[string]any {
 	id := trace.String()

@@ -11,11 +11,11 @@ import (
 
 // Shop is four traces about which Questions asks. Their IDs are 1, 2, 3 and 4.
 func Shop() [][]*model.Span {
-	// Trace 1: a shop's front, slow, with an error two services down. It began a minute ago.
+	// Trace 1: a shop's front, slow, with an error two services down. It began a minute ago. (From 500 on a status of HTTP is an error by itself to Jaeger v2.)
 	front := Plain(model.NewTraceID(0, 1), 1, "front")
 	front.OperationName, front.Duration = "GET /buy", 800*time.Millisecond
 	front.Process.Tags = []model.KeyValue{model.String("region", "eu"), model.Int64("replica", 3)}
-	front.Tags = []model.KeyValue{model.String("user", "ann"), model.Int64("http.status_code", 500), model.Bool("retry", true),
+	front.Tags = []model.KeyValue{model.String("user", "ann"), model.Int64("http.status_code", 404), model.Bool("retry", true),
 		model.String("span.kind", "server"), model.Float64("ratio", 0.5), model.Binary("raw", []byte{1, 2})}
 	call := Plain(model.NewTraceID(0, 1), 2, "front")
 	call.OperationName, call.Duration = "call stock", 500*time.Millisecond
@@ -82,7 +82,7 @@ func Questions() []Question {
 		{"operation of another service", q{"service": "front", "operation": "reserve"}, nil},
 		{"string tag", q{"service": "front", "tags": `{"user":"ann"}`}, []int{1, 3}},
 		{"string tag, other value", q{"service": "front", "tags": `{"user":"an"}`}, nil},
-		{"int tag", q{"service": "front", "tags": `{"http.status_code":"500"}`}, []int{1}},
+		{"int tag", q{"service": "front", "tags": `{"http.status_code":"404"}`}, []int{1}},
 		{"bool tag", q{"service": "front", "tags": `{"retry":"true"}`}, []int{1}},
 		{"float tag", q{"service": "front", "tags": `{"ratio":"0.5"}`}, []int{1}},
 		{"binary tag, in hex", q{"service": "front", "tags": `{"raw":"0102"}`}, []int{1}},
@@ -94,7 +94,7 @@ func Questions() []Question {
 		{"log field", q{"service": "stock", "tags": `{"event":"sold out"}`}, []int{1}},
 		{"log field, int", q{"service": "stock", "tags": `{"item":"42"}`}, []int{1}},
 		{"tags of different places", q{"service": "stock", "tags": `{"item":"42","error":"true"}`}, []int{1}},
-		{"tags on one span", q{"service": "front", "tags": `{"user":"ann","http.status_code":"500"}`}, []int{1}},
+		{"tags on one span", q{"service": "front", "tags": `{"user":"ann","http.status_code":"404"}`}, []int{1}},
 		{"tags on two spans of a trace", q{"service": "front", "tags": `{"user":"ann","http.status_code":"200"}`}, nil},
 		{"tag with a colon", q{"service": "żółw/🐢 &=?", "tags": `{"a:b":"c:d"}`}, []int{4}},
 		{"tag with a long value", q{"service": "żółw/🐢 &=?", "tags": `{"long":"` + strings.Repeat("x", 3000) + `"}`}, []int{4}},
@@ -108,7 +108,7 @@ func Questions() []Question {
 		{"exact start", q{"service": "front", "start": micro(Now.Add(-30 * time.Second)), "end": micro(Now.Add(-30 * time.Second))}, []int{2}},
 		{"end before all", q{"service": "front", "end": micro(Now.Add(-48 * time.Hour))}, nil},
 		{"end", q{"service": "front", "end": micro(Now.Add(-40 * time.Second))}, []int{1, 3}},
-		{"everything at once", q{"service": "front", "operation": "GET /buy", "tags": `{"user":"ann","region":"eu","http.status_code":"500"}`,
+		{"everything at once", q{"service": "front", "operation": "GET /buy", "tags": `{"user":"ann","region":"eu","http.status_code":"404"}`,
 			"minDuration": "1ms", "maxDuration": "1s", "start": micro(Now.Add(-time.Hour))}, []int{1}},
 		{"limit: the newest", q{"service": "front", "limit": "1"}, []int{2}},
 		{"limit: the two newest", q{"service": "front", "limit": "2"}, []int{1, 2}},
