@@ -30,6 +30,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/jaeger-tempo/tempo/config"
+	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/node"
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/plugin/storagev2"
 	"github.com/jaeger-tempo/tempo/plugin/storagev2/storagepb"
@@ -101,10 +104,13 @@ func otlp(t testing.TB, owner string, id uint64) []byte {
 // world is a store with data of all owners, in blocks and in the log.
 type world struct {
 	t     *testing.T
-	db    *tracedb.Store
+	write writepath.Store
+	read  readpath.Store
+	all   func() []string   // tenants that have anything; nil if that can't be told
 	wrote map[uint64]string // trace ID of a write: whose it is; empty is nobody's
 }
 
+// newWorld makes one of one process.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	bucket, err := local.New(t.TempDir())
@@ -120,25 +126,70 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, db: db, wrote: make(map[uint64]string)}
-	writer := writepath.NewWriter(db)
-	for _, cut := range []bool{true, false} {
-		for _, owner := range owners {
-			id := uint64(sharedTrace)
-			if cut {
-				id = ownTrace(owner)
-			}
-			if _, err := writer.Write(t.Context(), owner, otlp(t, owner, id)); err != nil {
-				t.Fatal(err)
-			}
+	w := &world{t: t, write: db, read: db, wrote: make(map[uint64]string)}
+	w.all = func() (all []string) {
+		db.Each(func(tenant string, _ *tempodb.DB) { all = append(all, tenant) })
+		return all
+	}
+	w.fill(ownTrace)
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.fill(func(string) uint64 { return sharedTrace })
+	return w
+}
+
+// newCluster makes one of an ingester and an object store.
+func newCluster(t *testing.T) *world {
+	t.Helper()
+	cfg := config.Default(os.LookupEnv)
+	cfg.Storage = config.Storage{Path: t.TempDir(), Blocks: t.TempDir()}
+	cfg.Ring.Replication, cfg.Ring.Settle = 1, time.Millisecond
+	cfg.Server.GRPCListenAddress = "127.0.0.1:0"
+	cfg.Cut.Age, cfg.Reader.PollInterval = 100*time.Millisecond, 100*time.Millisecond
+	log := daemon.NewLog("error", io.Discard)
+	n, err := node.Open(t.Context(), node.Options{Config: cfg, Program: "test", Log: log, Admin: daemon.NewAdmin("test", "test", cfg, log), Serves: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
 		}
-		if cut {
-			if err := db.Cut(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+	})
+	for _, step := range []func(context.Context) error{n.Ingest, n.Compact, func(context.Context) error { return n.Serve() }, n.Replayed} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
+	w := &world{t: t, wrote: make(map[uint64]string)}
+	if w.write, err = n.Writer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w.read, err = n.Reader(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.fill(ownTrace)
+	for blocks := 0; blocks < len(owners); { // until each of them has one
+		found, err := filepath.Glob(filepath.Join(cfg.Storage.Blocks, "*", "*", "meta.json"))
+		if blocks = len(found); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.fill(func(string) uint64 { return sharedTrace })
 	return w
+}
+
+// fill writes a trace for each owner.
+func (w *world) fill(id func(owner string) uint64) {
+	w.t.Helper()
+	writer := writepath.NewWriter(w.write)
+	for _, owner := range owners {
+		if _, err := writer.Write(w.t.Context(), owner, otlp(w.t, owner, id(owner))); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // server serves all services there are with tenants, over the archive if it says so.
@@ -160,7 +211,7 @@ func (w *world) serve(tenants *tenancy.Tenants, archive bool) *server {
 			return tracedb.ArchiveTenant(tenant), nil
 		}
 	}
-	reader, writer := readpath.NewReader(w.db), writepath.NewWriter(w.db)
+	reader, writer := readpath.NewReader(w.read), writepath.NewWriter(w.write)
 	s := grpc.NewServer(grpc.ForceServerCodecV2(plugin.Codec{}))
 	plugin.New(plugin.Options{Writer: writer, Reader: reader, TenantOf: of, StreamingWriter: true}).Register(s)
 	storagev2.New(storagev2.Options{Writer: writer, Reader: reader, TenantOf: of}).Register(s)
@@ -407,7 +458,7 @@ func marshal(t testing.TB, m marshaler) []byte {
 // written fails the test if a trace that was written is anywhere but with whom it was written for, or what the owners have has changed.
 func (w *world) written() {
 	w.t.Helper()
-	reader := readpath.NewReader(w.db)
+	reader := readpath.NewReader(w.read)
 	has := func(tenant string, id uint64) []byte {
 		data, err := reader.Trace(w.t.Context(), tenant, trace.ID(idOf(id)))
 		if err != nil && !errors.Is(err, readpath.ErrTraceNotFound) {
@@ -416,7 +467,20 @@ func (w *world) written() {
 		return data
 	}
 	stored := 0
-	w.db.Each(func(tenant string, _ *tempodb.DB) {
+	tenants := slices.Clone(owners)
+	for _, whose := range w.wrote {
+		if whose != "" && !slices.Contains(tenants, whose) {
+			tenants = append(tenants, whose)
+		}
+	}
+	if w.all != nil {
+		for _, tenant := range w.all() {
+			if !slices.Contains(tenants, tenant) {
+				w.t.Errorf("nothing was written for %q", tenant)
+			}
+		}
+	}
+	for _, tenant := range tenants {
 		for id, whose := range w.wrote {
 			if is := len(has(tenant, id)) > 0; is != (whose == tenant) {
 				w.t.Errorf("trace %d was written for %q, and it is %v that %q has it", id, whose, is, tenant)
@@ -425,14 +489,14 @@ func (w *world) written() {
 			}
 		}
 		if !slices.Contains(owners, tenant) {
-			return
+			continue
 		}
 		for _, id := range []uint64{ownTrace(tenant), sharedTrace} {
 			if got, err := trace.Spans(has(tenant, id)); got != 2 || err != nil {
 				w.t.Errorf("%d spans of trace %d of %q: %v", got, id, tenant, err)
 			}
 		}
-	})
+	}
 	want := 0
 	for _, whose := range w.wrote {
 		if whose != "" {
@@ -509,15 +573,17 @@ func TestNoCallGetsAtAnotherTenantsData(t *testing.T) {
 		{"another header", pairs("x-tenants", globex, "tenant", globex), acme, codes.OK},
 	})
 	for name, c := range map[string]struct {
+		world    func(*testing.T) *world
 		o        tenancy.Options
 		attempts []attempt
 	}{
-		"listed tenants": {tenancy.Options{Allowed: []string{acme, globex}, Default: "single-tenant"}, listed},
-		"any tenant":     {tenancy.Options{Default: acme}, open},
-		"tokens":         {tenancy.Options{TokensFile: file}, token},
+		"listed tenants":       {newWorld, tenancy.Options{Allowed: []string{acme, globex}, Default: "single-tenant"}, listed},
+		"any tenant":           {newWorld, tenancy.Options{Default: acme}, open},
+		"tokens":               {newWorld, tenancy.Options{TokensFile: file}, token},
+		"tokens, in a cluster": {newCluster, tenancy.Options{TokensFile: file}, token[:6]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := c.world(t)
 			tenants := openTenancy(t, c.o)
 			for _, archive := range []bool{false, true} {
 				s := w.serve(tenants, archive)
