@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -310,7 +311,8 @@ func readStatus(b []byte, i int, code uint64, message extent) (_ uint64, _ exten
 // event lists the terms of the event b[i:].
 func (ix *indexer) event(b []byte, i int) (next int) {
 	var name []byte
-	named := false // an attribute "event" stands for the name
+	named := false    // an attribute "event" stands for the name
+	var stands []byte // its value
 	for uint(i) < uint(len(b)) {
 		var tag uint32
 		var start int
@@ -326,16 +328,35 @@ func (ix *indexer) event(b []byte, i int) (next int) {
 				if next < 0 {
 					return next
 				}
-				named = named || string(key) == "event"
+				if string(key) == "event" {
+					// What Jaeger v1 sent has the name in both: no reason to list it twice.
+					named = true
+					if stands, next = stringOf(b[:i], start); next < 0 {
+						return next
+					}
+				}
 			}
 		default:
 			i = skipOther(b, i, tag, 1<<2|1<<3)
 		}
 	}
-	if len(name) > 0 {
+	if len(name) > 0 && !(named && bytes.Equal(stands, name)) {
 		ix.putUnless(named, fieldEvent, name)
 	}
 	return i
+}
+
+// stringOf returns the value of the attribute b[i:], if it is a string.
+func stringOf(b []byte, i int) (value []byte, next int) {
+	_, r, next := readKeyValue(b, i)
+	if next < 0 {
+		return nil, next
+	}
+	v, next := readAnyValue(r.b, r.i)
+	if next >= 0 && v.kind == valueString {
+		value = v.data.bytes()
+	}
+	return value, next
 }
 
 // attribute lists the terms of the attribute b[i:] and returns its key.

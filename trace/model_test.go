@@ -400,10 +400,19 @@ func modelRowTerms(service string, span *tracev1.Span) modelTerms {
 			continue
 		}
 		space := byte('e')
-		if hasKey(event.Attributes, "event") {
-			space = 'h'
+		for _, a := range event.Attributes {
+			if a.Key != "event" {
+				continue
+			}
+			if a.Value.GetStringValue() == event.Name {
+				space = 0 // of the last of them, the same
+			} else {
+				space = 'h'
+			}
 		}
-		m.add("event", space, event.Name)
+		if space != 0 {
+			m.add("event", space, event.Name)
+		}
 	}
 	return m
 }
