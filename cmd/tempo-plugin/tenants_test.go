@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jaegertracing/jaeger/model"
@@ -82,5 +85,57 @@ func TestTenantsAndTheirLimitsHoldInOneProcess(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestATokenIsShownNowhere(t *testing.T) {
+	const token, tenant = "token-of-acme-1234", "acme"
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte(token+" "+tenant+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, yaml := storage(t)
+	yaml += "tenancy: {enabled: true, tokens_file: " + tokens + "}\nlogging: {level: debug}\n"
+	stdout, _, code := runToEnd(t, nil, "--config.file", write(t, yaml), "--config.print")
+	if code != 0 || !strings.Contains(stdout, tokens) || strings.Contains(stdout, token) {
+		t.Errorf("--config.print: %d\n%s", code, stdout)
+	}
+
+	r, address := startServer(t, yaml)
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	client := clientOfServer(t, address)
+	span := &model.Span{TraceID: model.NewTraceID(1, 2), SpanID: 3, OperationName: "get", Process: model.NewProcess("shop", nil)}
+	for sent, want := range map[string]codes.Code{token: codes.OK, "x" + token: codes.Unauthenticated, "": codes.Unauthenticated} {
+		ctx := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+sent)
+		if err := client.SpanWriter().WriteSpan(ctx, span); status.Code(err) != want || err != nil && strings.Contains(err.Error(), token) {
+			t.Errorf("with the token %q: %v", sent, err)
+		}
+	}
+	if _, err := client.Capabilities(); err != nil {
+		t.Errorf("capabilities, which need no token: %v", err)
+	}
+	for _, page := range []string{"", "metrics", "ready"} {
+		if code, body := get(t, r.admin+page); code != 200 || strings.Contains(body, token) {
+			t.Errorf("/%s: %d\n%s", page, code, body)
+		}
+	}
+	if err := os.WriteFile(tokens, []byte("acme "+token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	for line := r.nextLog(t); line["@message"] != "stopped"; line = r.nextLog(t) {
+		if strings.Contains(fmt.Sprint(line), token) {
+			t.Errorf("logged: %v", line)
+		}
+		if !told && line["@level"] == "error" {
+			told = true
+			if text := fmt.Sprint(line); !strings.Contains(text, tokens+":1: the token is shorter than") {
+				t.Errorf("of a wrong file is said: %s", text)
+			}
+			if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
