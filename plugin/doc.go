@@ -21,6 +21,10 @@
 //     one trace that is being sent.
 //   - A trace's spans follow each other in a stream.
 //
+// # Tenants
+//
+// Whose data a call is about [Options.TenantOf] says: package tenancy has one.
+//
 // # Archive
 //
 // Archived traces are the same store's, under another tenant: [tracedb.ArchiveTenant].
