@@ -8,6 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/jaegertracing/jaeger/model"
 
@@ -50,9 +55,20 @@ func protocols() []protocol {
 	}
 }
 
+// TestClusterAsShipped: the configuration of a cluster, as its README has it.
+func TestClusterAsShipped(t *testing.T) {
+	j := start(t, v57cluster, options{split: true})
+	spans := samples.Trip(model.NewTraceID(3, 3), "cluster")
+	eventually(t, time.Minute, func() error { return j.SendJaegerGRPC(spans[:1]) })
+	if err := j.SendJaegerGRPC(spans[1:]); err != nil {
+		t.Fatal(err)
+	}
+	requireSame(t, "what was sent", sent(spans), j.await(t, spans[0].TraceID, "", len(spans)))
+}
+
 // TestEveryJaegerGivesTheSameAnswers sends the same spans to all four and asks all the same.
 func TestEveryJaegerGivesTheSameAnswers(t *testing.T) {
-	all := startAll(t, options{})
+	all := startAll(t, options{}, four...)
 
 	for i, p := range protocols() {
 		t.Run(p.name, func(t *testing.T) {
@@ -213,4 +229,39 @@ func TestEveryJaegerGivesTheSameAnswers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestV2KeepsOTLPAsSent: Jaeger v2 speaks OTLP on both sides, and so does its storage. Nothing that OTLP has is lost or changed on the way.
+func TestV2KeepsOTLPAsSent(t *testing.T) {
+	j := start(t, v2remote, options{})
+	id := model.NewTraceID(0xabc, 0xdef)
+	request := &coltrace.ExportTraceServiceRequest{ResourceSpans: samples.OTLP(id, "otlp")}
+	for _, rs := range request.ResourceSpans {
+		for _, ss := range rs.ScopeSpans {
+			// Jaeger gives a span that has no duration, or a negative one, one of a nanosecond and a warning.
+			ss.Spans = slices.DeleteFunc(ss.Spans, func(s *tracepb.Span) bool { return s.EndTimeUnixNano <= s.StartTimeUnixNano })
+		}
+	}
+	data, err := protojson.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := otlpSpans(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if want[i].Service == "" {
+			want[i].Service = "missing-service-name" // Jaeger's word for it
+		}
+	}
+	if err := j.SendOTLPgRPC(request); err != nil {
+		t.Fatal(err)
+	}
+	j.await(t, id, "", len(want))
+	got, err := j.v3("traces/"+samples.Hex(id), url.Values{"raw_traces": {"true"}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	requireSame(t, "what was sent", want, got)
 }

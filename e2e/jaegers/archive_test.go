@@ -13,7 +13,7 @@ import (
 
 // TestArchivedTracesOutliveRetention: a trace that is archived is whole by its ID after retention has dropped it; one that is not is gone.
 func TestArchivedTracesOutliveRetention(t *testing.T) {
-	all := startAll(t, options{retention: "1h"})
+	all := startAll(t, options{retention: "1h"}, four...)
 	// Both traces are two days old: they go with the first block that they are in.
 	old := func(n uint64, service string) []*model.Span {
 		spans := samples.Trip(model.NewTraceID(n, n), service)

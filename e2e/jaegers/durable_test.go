@@ -21,8 +21,8 @@ import (
 func TestLargeBatchIsKept(t *testing.T) {
 	const each = 100
 	n := 5000
-	if sync := syncTime(t); time.Duration(n)*sync*4 > 5*time.Second {
-		n = max(each, int(5*time.Second/(4*sync))/each*each)
+	if sync := syncTime(t); time.Duration(n)*sync*3 > 5*time.Second {
+		n = max(each, int(5*time.Second/(3*sync))/each*each)
 		t.Logf("a sync takes %v here: %d spans instead of 5000", sync, n)
 	}
 	j := start(t, v76remote, options{split: true})

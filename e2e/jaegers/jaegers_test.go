@@ -1,6 +1,7 @@
 package jaegers
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -24,7 +25,7 @@ type jaeger struct {
 	// collectors are the receivers by tenant where each tenant has its own.
 	collectors map[string]*receivers.Receivers
 
-	// store is the process of the store, programs are Jaeger's. The plugin is a child of Jaeger's: then store is nil.
+	// store is the process of the store, programs are Jaeger's, or first of a cluster's. The plugin is a child of Jaeger's: then store is nil.
 	store    *process.Process
 	programs []*process.Process
 }
@@ -51,8 +52,8 @@ func (j *jaeger) as(tenant string) *receivers.Receivers {
 
 // kind is a Jaeger with a protocol to the store.
 type kind struct {
-	name  string
-	start func(t *testing.T, j *jaeger, dir string, o options) // fills in j, with processes that do not run yet
+	name    string
+	prepare func(t *testing.T, j *jaeger, dir string, o options) // fills in j, with processes that do not run yet
 }
 
 var (
@@ -61,32 +62,41 @@ var (
 	v76remote = kind{"v1.76 with a server", remote76}
 	v2remote  = kind{"v2 with a server", remoteV2}
 
-	kinds = []kind{v57plugin, v57remote, v76remote, v2remote}
+	v57cluster = kind{"v1.57 with plugins before a cluster", cluster57} // collector and query service apart
+
+	// four are those that are compared.
+	four = []kind{v57plugin, v57remote, v76remote, v2remote}
 )
 
 // start starts a Jaeger of that kind, until the test ends.
 func start(t *testing.T, k kind, o options) *jaeger {
 	t.Helper()
-	j := &jaeger{name: k.name}
-	k.start(t, j, t.TempDir(), o)
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, p := range j.processes() {
-				t.Logf("%s: the last words of %s:\n%s", j.name, p.Name, warnings(p.Tail(1000)))
-			}
-		}
-		j.stop(t)
-	})
-	j.start(t)
-	return j
+	return startAll(t, o, k)[0]
 }
 
-// startAll starts one of each kind.
-func startAll(t *testing.T, o options) []*jaeger {
+// startAll starts one of each of the kinds, at once.
+func startAll(t *testing.T, o options, kinds ...kind) []*jaeger {
 	t.Helper()
 	all := make([]*jaeger, len(kinds))
+	errs := make([]error, len(kinds))
+	var wg sync.WaitGroup
 	for i, k := range kinds {
-		all[i] = start(t, k, o)
+		j := &jaeger{name: k.name}
+		k.prepare(t, j, t.TempDir(), o)
+		t.Cleanup(func() {
+			if t.Failed() {
+				for _, p := range j.processes() {
+					t.Logf("%s: the last words of %s:\n%s", j.name, p.Name, warnings(p.Tail(1000)))
+				}
+			}
+			j.stop(t)
+		})
+		all[i] = j
+		wg.Go(func() { errs[i] = j.start() })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
@@ -98,14 +108,24 @@ func (j *jaeger) processes() []*process.Process {
 	return append([]*process.Process{j.store}, j.programs...)
 }
 
-// start starts all processes, the store first.
-func (j *jaeger) start(t *testing.T) {
-	t.Helper()
-	for _, p := range j.processes() {
-		if err := p.Start(); err != nil {
-			t.Fatalf("%s: %v", j.name, err)
+// start starts the store, and then all else at once.
+func (j *jaeger) start() error {
+	if j.store != nil {
+		if err := j.store.Start(); err != nil {
+			return fmt.Errorf("%s: %w", j.name, err)
 		}
 	}
+	for _, p := range j.programs {
+		if err := p.Launch(); err != nil {
+			return fmt.Errorf("%s: %w", j.name, err)
+		}
+	}
+	for _, p := range j.programs {
+		if err := p.Wait(); err != nil {
+			return fmt.Errorf("%s: %w", j.name, err)
+		}
+	}
+	return nil
 }
 
 // stop stops all processes in order, the store last.
@@ -129,6 +149,28 @@ func plugin57(t *testing.T, j *jaeger, dir string, o options) {
 	}
 	j.v1(t, dir, "v1.57", "all-in-one", o, []string{"SPAN_STORAGE_TYPE=grpc-plugin"}, "--grpc-storage-plugin.log-level=info",
 		"--grpc-storage-plugin.binary="+program("tempo-plugin"), "--grpc-storage-plugin.configuration-file="+configured(t, dir, "v1.57/tempo-plugin.yaml", o, more...))
+}
+
+// cluster57 is collector and query with a plugin each, and the three ingesters and the compactor behind them.
+func cluster57(t *testing.T, j *jaeger, dir string, o options) {
+	first := free(t)
+	env := map[string]string{"TEMPO_PATH": dir + "/", "TEMPO_BLOCKS": filepath.Join(dir, "blocks"), "TEMPO_JOIN": first}
+	for i, id := range []string{"ingester-1", "ingester-2", "ingester-3", "compactor-1"} {
+		admin, own := free(t), maps.Clone(env)
+		own["TEMPO_INSTANCE"], own["TEMPO_ADMIN"] = id, admin
+		if i == 0 {
+			own["TEMPO_GOSSIP"] = first
+		}
+		role, _, _ := strings.Cut(id, "-")
+		j.programs = append(j.programs, &process.Process{
+			Name: id, Log: filepath.Join(dir, id+".log"), Ready: process.Answers("http://" + admin + "/ready"), Dir: dir, Env: environment(own),
+			Command: []string{program("tempo"), "--target=" + role, "--config.file=" + file("v1.57-cluster/tempo.yaml")},
+		})
+	}
+	for _, name := range []string{"collector", "query"} {
+		j.v1(t, dir, "v1.57", name, o, append(environment(env), "SPAN_STORAGE_TYPE=grpc-plugin"), "--grpc-storage-plugin.log-level=info",
+			"--grpc-storage-plugin.binary="+program("tempo-plugin"), "--grpc-storage-plugin.configuration-file="+file("v1.57-cluster/tempo-plugin.yaml"))
+	}
 }
 
 // configured returns a shipped configuration, with more lines at its end if a test needs any.
@@ -292,7 +334,7 @@ func program(name string) string { return filepath.Join(root(), "bin", name) }
 func file(name string) string    { return filepath.Join(root(), "jaeger-config", name) }
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"tempo-plugin", "jaeger-v1.57/all-in-one", "jaeger-v1.57/collector", "jaeger-v1.57/query",
+	for _, name := range []string{"tempo", "tempo-plugin", "jaeger-v1.57/all-in-one", "jaeger-v1.57/collector", "jaeger-v1.57/query",
 		"jaeger-v1.76/all-in-one", "jaeger-v1.76/collector", "jaeger-v1.76/query", "jaeger-v1.76/jaeger"} {
 		if _, err := os.Stat(program(name)); err != nil {
 			fmt.Fprintf(os.Stderr, "bin/%s is missing: run `make e2e`, which builds it\n", name)

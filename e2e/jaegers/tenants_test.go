@@ -23,7 +23,7 @@ func TestTenantsSeeTheirOwn(t *testing.T) {
 		own.OperationName = "only of " + tenant
 		return [][]*model.Span{{caller, called}, {own}}
 	}
-	for _, j := range startAll(t, options{tenancy: true, split: true}) {
+	for _, j := range startAll(t, options{tenancy: true, split: true}, four...) {
 		t.Run(j.name, func(t *testing.T) {
 			for _, tenant := range tenants {
 				traces := of(tenant)

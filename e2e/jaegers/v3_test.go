@@ -87,6 +87,15 @@ func (j *jaeger) v3(path string, query url.Values, tenant string) ([]otlpSpan, e
 	if err != nil {
 		return nil, err
 	}
+	var answer struct{ Result json.RawMessage }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, body)
+	}
+	return otlpSpans(answer.Result)
+}
+
+// otlpSpans returns the spans of TracesData in JSON.
+func otlpSpans(data []byte) ([]otlpSpan, error) {
 	type attributes []struct {
 		Key   string
 		Value map[string]any
@@ -106,32 +115,30 @@ func (j *jaeger) v3(path string, query url.Values, tenant string) ([]otlpSpan, e
 		slices.Sort(texts)
 		return texts
 	}
-	var answer struct {
-		Result struct {
-			ResourceSpans []struct {
-				Resource   struct{ Attributes attributes }
-				ScopeSpans []struct {
-					Spans []struct {
-						TraceID, SpanID, ParentSpanID, Name string
-						Kind                                any
-						StartTimeUnixNano, EndTimeUnixNano  string
-						Attributes                          attributes
-						Events                              []struct {
-							TimeUnixNano, Name string
-							Attributes         attributes
-						}
-						Links  []struct{ TraceID, SpanID string }
-						Status struct{ Code any }
+	var traces struct {
+		ResourceSpans []struct {
+			Resource   struct{ Attributes attributes }
+			ScopeSpans []struct {
+				Spans []struct {
+					TraceID, SpanID, ParentSpanID, Name string
+					Kind                                any
+					StartTimeUnixNano, EndTimeUnixNano  string
+					Attributes                          attributes
+					Events                              []struct {
+						TimeUnixNano, Name string
+						Attributes         attributes
 					}
+					Links  []struct{ TraceID, SpanID string }
+					Status struct{ Code any }
 				}
 			}
 		}
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, body)
+	if err := json.Unmarshal(data, &traces); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, data)
 	}
 	var spans []otlpSpan
-	for _, rs := range answer.Result.ResourceSpans {
+	for _, rs := range traces.ResourceSpans {
 		service := ""
 		for _, a := range rs.Resource.Attributes {
 			if a.Key == "service.name" {
