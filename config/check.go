@@ -22,6 +22,7 @@ func (c *Config) conflicts() []Problem {
 	conflict(t.TokensFor != TokensForAll && t.TokensFile == "", "tenancy.tokens_for", "has no effect without tenancy.tokens_file: set that too")
 	conflict(t.Enabled && t.Allowed != "" && t.Default != "" && t.Default != defaultTenant && !slices.Contains(t.Allowed.Elements(), t.Default),
 		"tenancy.default", "%q is not in tenancy.allowed: add it there, or leave this empty so that each call must name its tenant", t.Default)
+	conflict(t.Enabled && c.Remote.StreamingWriter, "remote.streaming_writer", "is true: Jaeger sends spans of different tenants over one stream, which is of one; without tenancy.enabled it may be")
 	r := &c.Ring
 	timeout, poll := formatDuration(r.HeartbeatTimeout), formatDuration(c.Reader.PollInterval)
 	conflict(r.Store == RingEtcd && r.Endpoints == "", "ring.endpoints", "is empty: ring.store is etcd, name its servers")

@@ -165,6 +165,7 @@ func TestErrors(t *testing.T) {
 		{"an archive among tenants", "tenancy: {enabled: true, allowed: 'a,a~archive'}", `f.yaml:1: tenancy.allowed: "a~archive" has the character '~': letters, digits and - _ . can be used`},
 		{"default that is not allowed", "tenancy: {enabled: true, allowed: 'a,b', default: c}", `f.yaml:1: tenancy.default: "c" is not in tenancy.allowed: add it there, or leave this empty so that each call must name its tenant`},
 		{"tokens without tenancy", "tenancy: {tokens_file: f}", "f.yaml:1: tenancy.tokens_file: has no effect without tenancy.enabled: set that too"},
+		{"streams of different tenants", "remote: {streaming_writer: true}\ntenancy: {enabled: true}", "f.yaml:1: remote.streaming_writer: is true: Jaeger sends spans of different tenants over one stream, which is of one; without tenancy.enabled it may be"},
 		{"reads without tokens", "tenancy: {enabled: true, tokens_for: reads}", "f.yaml:1: tenancy.tokens_for: has no effect without tenancy.tokens_file: set that too"},
 		{"header with a space", "tenancy: {header: 'x tenant'}", `f.yaml:1: tenancy.header: "x tenant" is no name of a header: letters, digits and - _ . can be used`},
 		{"header of the token", "tenancy: {header: Authorization}", `f.yaml:1: tenancy.header: "authorization" means something else to gRPC or to Jaeger: take another, such as x-tenant`},
@@ -275,6 +276,14 @@ func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 
 // draw makes a valid configuration with values that are hard to print.
 func draw(t *rapid.T) Config {
+	c := drawAll(t)
+	if c.Remote.StreamingWriter {
+		c.Tenancy.Enabled, c.Tenancy.TokensFile, c.Tenancy.TokensFor = false, "", TokensForAll
+	}
+	return c
+}
+
+func drawAll(t *rapid.T) Config {
 	return Config{
 		Storage: Storage{Path: rapid.StringMatching(`[ -~¡-ÿ  ]*[a-z#:\-"'$]`).Filter(func(s string) bool {
 			return !strings.HasPrefix(s, "~")

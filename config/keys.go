@@ -425,7 +425,7 @@ var keys = []Key{
 		Name: "remote.streaming_writer",
 		Type: "`true` or `false`",
 		Doc: "Offer the streaming writer of remote storage v1, which Jaeger then prefers. " +
-			"It is faster, and nothing is acknowledged: what Jaeger has sent and the server has not yet written is lost when either of them ends.",
+			"It is faster, and nothing is acknowledged: what Jaeger has sent and the server has not yet written is lost when either of them ends. Not with `tenancy.enabled`: Jaeger's streams mix tenants.",
 		field: func(c *Config) value { return truth{&c.Remote.StreamingWriter} },
 	},
 	{
