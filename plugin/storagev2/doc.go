@@ -12,6 +12,8 @@
 //
 // What a list of traces shows (FindTraceSummaries, FindTraceIDs) is read from the summaries that the store keeps of traces; no span is.
 //
+// A filter is translated to one of package spanfilter, which says what is wrong with it and where; FindSpans sends spans in the order of the query, of several traces.
+//
 // # Promise
 //
 //   - Export returns when all spans that it does not report as rejected are durable and readable.
