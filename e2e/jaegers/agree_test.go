@@ -33,6 +33,8 @@ type protocol struct {
 func protocols() []protocol {
 	type r = *receivers.Receivers
 	trip := func(id model.TraceID) []*model.Span { return samples.Trip(id, "trip") }
+	many := func(id model.TraceID) []*model.Span { return samples.Many(id, "trip", 10_000) }
+	big := func(id model.TraceID) []*model.Span { return samples.BigValue(id, "trip") }
 	n := len(trip(model.NewTraceID(1, 1)))
 	zipkin := func(r r) string { return r.Zipkin }
 	return []protocol{
@@ -45,6 +47,8 @@ func protocols() []protocol {
 			return errors.Join(err, r.SendOTLPHTTP(request))
 		}, n, trip},
 		{"Jaeger gRPC", func(r r) string { return r.JaegerGRPC }, func(r r, id model.TraceID) error { return r.SendJaegerGRPC(trip(id)) }, n, trip},
+		{"Jaeger gRPC, 10,000 spans", func(r r) string { return r.JaegerGRPC }, func(r r, id model.TraceID) error { return r.SendJaegerGRPC(many(id)) }, 10_000, many},
+		{"Jaeger gRPC, a value of 1 MiB", func(r r) string { return r.JaegerGRPC }, func(r r, id model.TraceID) error { return r.SendJaegerGRPC(big(id)) }, 1, big},
 		{"Thrift over HTTP", func(r r) string { return r.ThriftHTTP }, func(r r, id model.TraceID) error { return r.SendThriftHTTP(trip(id)) }, n, trip},
 		{"Thrift over UDP, compact", func(r r) string { return r.ThriftCompact }, func(r r, id model.TraceID) error { return r.SendThriftCompact(trip(id)) }, n, trip},
 		{"Thrift over UDP, binary", func(r r) string { return r.ThriftBinary }, func(r r, id model.TraceID) error { return r.SendThriftBinary(trip(id)) }, n, trip},
@@ -73,26 +77,29 @@ func TestEveryJaegerGivesTheSameAnswers(t *testing.T) {
 	for i, p := range protocols() {
 		t.Run(p.name, func(t *testing.T) {
 			id := model.NewTraceID(uint64(i+1), 1<<40)
-			var first *jaeger
-			var want []span
+			var takers []*jaeger
 			for _, j := range all {
 				if p.at(&j.Receivers) == "" {
 					continue
 				}
+				takers = append(takers, j)
 				if err := p.send(&j.Receivers, id); err != nil {
 					t.Fatalf("%s: %v", j.name, err)
 				}
+			}
+			if len(takers) == 0 {
+				t.Fatal("no Jaeger takes it")
+			}
+			var want []span
+			for i, j := range takers {
 				got := j.await(t, id, "", p.spans)
 				if p.sent != nil {
 					requireSame(t, j.name+": what was sent", sent(p.sent(id)), got)
 				}
-				if first == nil {
-					first, want = j, got
+				if i == 0 {
+					want = got
 				}
-				requireSame(t, j.name+": what "+first.name+" says", want, got)
-			}
-			if first == nil {
-				t.Error("no Jaeger takes it")
+				requireSame(t, j.name+": what "+takers[0].name+" says", want, got)
 			}
 		})
 	}
@@ -140,6 +147,20 @@ func TestEveryJaegerGivesTheSameAnswers(t *testing.T) {
 		}
 	})
 
+	t.Run("a trace with hints of its time", func(t *testing.T) {
+		for _, spans := range shop {
+			at := spans[0].StartTime
+			hints := fmt.Sprintf("&start=%d&end=%d", at.Add(-time.Minute).UnixMicro(), at.Add(time.Minute).UnixMicro())
+			for _, j := range all {
+				got, err := j.traces("/api/traces/"+spans[0].TraceID.String()+"?raw=true"+hints, "")
+				if err != nil {
+					t.Fatalf("%s: %v", j.name, err)
+				}
+				requireSame(t, j.name, sent(spans), got)
+			}
+		}
+	})
+
 	t.Run("a trace as OTLP", func(t *testing.T) {
 		for _, spans := range shop {
 			for _, j := range all {
@@ -173,7 +194,7 @@ func TestEveryJaegerGivesTheSameAnswers(t *testing.T) {
 			{"front", "client", []operation{{"call stock", "client"}}},
 			{"front", "consumer", nil},
 			{"stock", "", []operation{{"reserve", "server"}}},
-			{"trip", "", []operation{{"step 1", "server"}, {"step 2", "client"}, {"step 3", "producer"}, {"step 4", "consumer"}, {"step 5", "internal"},
+			{"trip", "", []operation{{"op", ""}, {"step 1", "server"}, {"step 2", "client"}, {"step 3", "producer"}, {"step 4", "consumer"}, {"step 5", "internal"},
 				{"step 7", "client"}, {"żółw 乌龟 \"'\\", ""}}},
 			{"zipkin", "", []operation{{"leg 1", "server"}, {"leg 2", "client"}, {"leg 3", ""}}},
 			{"nobody", "", nil},

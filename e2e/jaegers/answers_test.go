@@ -171,7 +171,7 @@ func (j *jaeger) trace(id model.TraceID, tenant string) ([]span, error) {
 func (j *jaeger) await(t *testing.T, id model.TraceID, tenant string, n int) []span {
 	t.Helper()
 	var spans []span
-	eventually(t, 20*time.Second, func() (err error) {
+	eventually(t, time.Minute, func() (err error) {
 		if spans, err = j.trace(id, tenant); err == nil && len(spans) != n {
 			err = fmt.Errorf("trace %v has %d spans of %d", id, len(spans), n)
 		}

@@ -8,4 +8,6 @@
 //
 // The harness is jaegers_test.go (a Jaeger and what it needs behind it), answers_test.go (what its API says, in a form that can be compared). Packages
 // samples and receivers are shared with the tests of e2e/jaeger-v1.57: spans worth sending, and the ways to send them. `make e2e` builds all programs.
+//
+// The module has Go packages of Jaeger v1.57 for that, and of later Jaegers only the programs, which e2e/jaeger-v1.76 pins: one module can't have two.
 package jaegers

@@ -22,7 +22,7 @@ func TestLargeBatchIsKept(t *testing.T) {
 	const each = 100
 	n := 5000
 	if sync := syncTime(t); time.Duration(n)*sync*3 > 5*time.Second {
-		n = max(each, int(5*time.Second/(3*sync))/each*each)
+		n = max(each, int(5*time.Second/(6*sync))/each*each)
 		t.Logf("a sync takes %v here: %d spans instead of 5000", sync, n)
 	}
 	j := start(t, v76remote, options{split: true})

@@ -348,9 +348,7 @@ func TestMain(m *testing.M) {
 func eventually(t *testing.T, patience time.Duration, try func() error) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		err := try()
 		if err == nil {
 			return
@@ -358,7 +356,7 @@ func eventually(t *testing.T, patience time.Duration, try func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still so after %v: %v", patience, err)
 		}
-		<-tick.C
+		<-time.After(pause)
 	}
 }
 
