@@ -235,6 +235,37 @@ func (m *model) find(q *modelQuery) (ids []string) {
 	return ids
 }
 
+// findSpans returns the spans on which q holds, in order: each field with whether it descends.
+func (m *model) findSpans(q *modelQuery, order []spanOrder) (found []*modelSpan) {
+	for _, s := range m.spans {
+		if q.matches(s) {
+			found = append(found, s)
+		}
+	}
+	order = append(slices.Clone(order), spanOrder{"startTime", true}, spanOrder{"traceID", false}, spanOrder{"spanID", false})
+	slices.SortStableFunc(found, func(a, b *modelSpan) int {
+		for _, by := range order {
+			c := map[string]int{
+				"startTime": cmp.Compare(a.start, b.start), "duration": cmp.Compare(a.duration, b.duration), "traceID": cmp.Compare(a.trace, b.trace),
+				"spanID": bytes.Compare(a.SpanId, b.SpanId),
+			}[by.field]
+			if by.descending {
+				c = -c
+			}
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	return found
+}
+
+type spanOrder struct {
+	field      string
+	descending bool
+}
+
 // summary is that of a trace.
 func (m *model) summary(id string) *storagepb.TraceSummary {
 	spans := m.of[id]
@@ -247,7 +278,7 @@ func (m *model) summary(id string) *storagepb.TraceSummary {
 	var root *modelSpan
 	rank := func(s *modelSpan) int { // of a root, the lowest is best
 		switch {
-		case len(s.ParentSpanId) == 0:
+		case strings.Trim(string(s.ParentSpanId), "\x00") == "":
 			return 0
 		case !there[string(s.ParentSpanId)]:
 			return 1

@@ -1,9 +1,12 @@
 package storagev2
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -11,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	jaeger "github.com/jaegertracing/jaeger/model"
 	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -21,15 +24,18 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
 
 	"github.com/jaeger-tempo/tempo/plugin/jaegerv1"
+	"github.com/jaeger-tempo/tempo/plugin/storagev2/expressionpb"
 	"github.com/jaeger-tempo/tempo/plugin/storagev2/storagepb"
+	"github.com/jaeger-tempo/tempo/readpath/spanfilter/filtertest"
 	"github.com/jaeger-tempo/tempo/tempodb"
 )
 
 var (
 	modelTraces  = flag.Int("model-traces", 300, "random traces of the model test")
-	modelQueries = flag.Int("model-queries", 200, "random queries of the model test")
+	modelQueries = flag.Int("model-queries", 160, "random queries of the model test")
 	modelSeed    = flag.Uint64("model-seed", 1, "what the model test's random numbers begin with")
 )
 
@@ -42,12 +48,17 @@ type drawer struct {
 
 func newDrawer(seed uint64) *drawer {
 	d := &drawer{Rand: rand.New(rand.NewPCG(seed, 2))}
+	plain := func(list []*commonpb.KeyValue) []*commonpb.KeyValue { // the naive filter does not know the names of services that are lists
+		return slices.DeleteFunc(list, func(a *commonpb.KeyValue) bool {
+			return a.Key == "service.name" && (a.Value.GetArrayValue() != nil || a.Value.GetKvlistValue() != nil)
+		})
+	}
 	for _, service := range []any{"cart", "shop", "mail", "search", "5", "", 5, nil} {
 		r := &resourcepb.Resource{}
 		if service != nil {
 			r.Attributes = append(r.Attributes, attribute("service.name", service))
 		}
-		d.resources = append(d.resources, r, &resourcepb.Resource{Attributes: append(slices.Clone(r.Attributes), d.attributes(3)...)})
+		d.resources = append(d.resources, r, &resourcepb.Resource{Attributes: append(slices.Clone(r.Attributes), plain(d.attributes(3))...)})
 	}
 	d.resources = append(d.resources, nil)
 	d.scopes = []*commonpb.InstrumentationScope{nil, {}, {Name: "lib", Version: "2"}, {Name: "lib", Attributes: d.attributes(2)}}
@@ -111,6 +122,15 @@ func (d *drawer) operation() string { return pick(d, "GET /", "POST /", "query",
 func (d *drawer) trace(n int) (groups []*tracepb.ResourceSpans) {
 	id := binary.BigEndian.AppendUint64(nil, uint64(d.IntN(3)))
 	id = binary.BigEndian.AppendUint64(id, uint64(n+1))
+	if d.IntN(3) == 0 { // spans that the filters know
+		for i := range 1 + d.IntN(3) {
+			seed := int(d.Uint32())
+			group := rapid.Custom(func(t *rapid.T) *tracepb.ResourceSpans { return filtertest.DrawSpan(t, 1, byte(i+1)) }).Example(seed)
+			group.ScopeSpans[0].Spans[0].TraceId = id
+			groups = append(groups, group)
+		}
+		return groups
+	}
 	at := d.time()
 	count := 1 + d.IntN(6)
 	if d.IntN(100) == 0 {
@@ -200,6 +220,22 @@ func apart(of []*tracepb.ResourceSpans) (groups []*tracepb.ResourceSpans) {
 	return groups
 }
 
+// filtered draws a query with a filter.
+func (d *drawer) filtered() (q *modelQuery, filter *expressionpb.Call) {
+	form := rapid.Custom(filtertest.DrawForm).Example(int(d.Uint32()))
+	q = &modelQuery{holds: func(s *modelSpan) bool { return filtertest.Holds(form, s.group) }}
+	if d.IntN(4) == 0 {
+		q.startMin = pick(d, begin+int64(20*time.Second), filtertest.Begin.UnixNano()+1000)
+	}
+	if d.IntN(4) == 0 {
+		q.startMax = pick(d, begin+int64(30*time.Second), filtertest.Begin.UnixNano()+3000)
+	}
+	if q.startMin != 0 && q.startMax != 0 && q.startMin > q.startMax {
+		q.startMin, q.startMax = q.startMax, q.startMin
+	}
+	return q, callOf(form)
+}
+
 // query draws a query for what there may be.
 func (d *drawer) query(m *model) *modelQuery {
 	q := new(modelQuery)
@@ -276,7 +312,7 @@ func (q *modelQuery) v2(d *drawer) *storagepb.TraceQueryParameters {
 
 // v1 is the query in the older protocol, in which values are text, and changes q to what it means there; nil if it can't be asked.
 func (q *modelQuery) v1() *storage_v1.TraceQueryParameters {
-	if q.service == "" && len(q.attributes) > 0 {
+	if q.service == "" && len(q.attributes) > 0 || q.holds != nil {
 		return nil
 	}
 	p := &storage_v1.TraceQueryParameters{
@@ -312,9 +348,15 @@ func (w *world) fill(d *drawer, traces int) *model {
 	for range len(groups) / 20 {
 		groups = append(groups, groups[d.IntN(len(groups))])
 	}
+	// More than half stays in the log: a filter reads many traces, and blocks take time for each.
 	const phases = 10
 	older := storage_v1.NewSpanWriterPluginClient(w.conn)
-	for phase, part := range slices.Collect(slices.Chunk(groups, len(groups)/phases+1)) {
+	for phase := range phases {
+		part := groups
+		if phase < phases-1 {
+			part = groups[:len(groups)/20]
+		}
+		groups = groups[len(part):]
 		for batch := range slices.Chunk(part, 50) {
 			w.mustExport(batch...)
 			for _, group := range batch {
@@ -356,12 +398,18 @@ func TestEveryCallAnswersAsTheModelDoes(t *testing.T) {
 	found := 0
 	for n := range *modelQueries {
 		q := d.query(m)
+		p := q.v2(d)
+		if n%4 == 1 {
+			var filter *expressionpb.Call
+			q, filter = d.filtered()
+			p = q.v2(d)
+			p.Filter = filter
+		}
 		want := m.find(q)
 		found += len(want)
-		p := q.v2(d)
 		fail := func(call string, got, want any) {
 			t.Helper()
-			t.Fatalf("seed %d, query %d, %v: %s: (-want +got)\n%s", *modelSeed, n, p, call, cmp.Diff(want, got, protocmp.Transform()))
+			t.Fatalf("seed %d, query %d, %v: %s: (-want +got)\n%s", *modelSeed, n, p, call, gocmp.Diff(want, got, protocmp.Transform()))
 		}
 		depth := pick(d, 0, 1, 5, 20, 300)
 		p.SearchDepth = int32(depth)
@@ -372,13 +420,13 @@ func TestEveryCallAnswersAsTheModelDoes(t *testing.T) {
 		if ids := w.ids(p); !slices.Equal(ids, first) {
 			fail("FindTraceIDs", ids, first)
 		}
-		if n%4 == 0 {
+		if n%4 == 2 || n%8 == 1 {
 			summaries, _ := w.summaries(p)
 			if wantSummaries := m.summaries(first); !slices.EqualFunc(summaries, wantSummaries, func(a, b *storagepb.TraceSummary) bool { return proto.Equal(a, b) }) {
 				fail("FindTraceSummaries", summaries, wantSummaries)
 			}
 		}
-		if n%8 == 1 {
+		if n%8 == 4 || n%16 == 5 {
 			order, groups, _, err := receive(w.traces.FindTraces(t.Context(), &storagepb.FindTracesRequest{Query: p}))
 			if err != nil || !slices.Equal(order, first) {
 				fail("FindTraces", order, first)
@@ -389,11 +437,14 @@ func TestEveryCallAnswersAsTheModelDoes(t *testing.T) {
 				}
 			}
 		}
-		if n%4 == 2 {
-			size := max(pick(d, 1, 3, 10, 100, 1000), len(want)/20)
+		if n%8 == 0 || n%16 == 13 {
+			size := max(pick(d, 1, 3, 10, 100, 1000), len(want)/4)
 			if ids, summaries := w.pages(p, size); !slices.Equal(ids, want) || !slices.Equal(summaries, want) {
 				fail(fmt.Sprintf("pages of %d", size), [][]string{ids, summaries}, [][]string{want, want})
 			}
+		}
+		if n%8 == 1 {
+			w.compareSpans(m, d, q, p)
 		}
 		if older1 := q.v1(); older1 != nil {
 			older1.NumTraces = int32(depth)
@@ -415,6 +466,68 @@ func TestEveryCallAnswersAsTheModelDoes(t *testing.T) {
 	t.Logf("%d queries found %d traces", *modelQueries, found)
 }
 
+// compareSpans asks for the spans on which a filter holds, page by page.
+func (w *world) compareSpans(m *model, d *drawer, q *modelQuery, p *storagepb.TraceQueryParameters) {
+	w.Helper()
+	within := *q
+	within.startMin, within.startMax = max(q.startMin, 1), cmp.Or(q.startMax, math.MaxInt64) // which such a query must say
+	req := &storagepb.FindSpansRequest{Query: &storagepb.SpanQueryParameters{
+		StartTimeMin: timestamppb.New(time.Unix(0, within.startMin)), StartTimeMax: timestamppb.New(time.Unix(0, within.startMax)), Filter: p.Filter,
+	}}
+	var order []spanOrder
+	for range d.IntN(3) {
+		by := spanOrder{pick(d, "startTime", "duration", "traceID", "spanID"), d.IntN(2) == 0}
+		if slices.ContainsFunc(order, func(o spanOrder) bool { return o.field == by.field }) {
+			continue
+		}
+		order = append(order, by)
+		req.Query.OrderBy = append(req.Query.OrderBy, &storagepb.SpanSortOrder{
+			Expression: &expressionpb.Expression{Term: &expressionpb.Expression_Field{Field: &expressionpb.FieldReference{Name: by.field, Level: "span"}}},
+			Direction:  map[bool]string{false: pick(d, "", "asc"), true: "desc"}[by.descending],
+		})
+	}
+	want := m.findSpans(&within, order)
+	size := max(pick(d, 1, 10, 100, 5000), len(want)/3)
+	req.Query.Pagination = &storagepb.Pagination{PageSize: uint32(size)}
+	var got []*tracepb.ResourceSpans
+	for {
+		page := 0
+		stream, err := w.traces.FindSpans(w.Context(), req)
+		token := ""
+		for err == nil {
+			var chunk *storagepb.FindSpansResponse
+			if chunk, err = stream.Recv(); err == nil {
+				groups := apart(chunk.GetSpans().GetResourceSpans())
+				if token != "" || len(groups) == 0 {
+					w.Fatalf("%v: a chunk of %d spans, behind the token %q", req, len(groups), token)
+				}
+				page += len(groups)
+				got, token = append(got, groups...), chunk.NextPageToken
+			}
+		}
+		if !errors.Is(err, io.EOF) || page > size {
+			w.Fatalf("%v: %d spans on a page, %v", req, page, err)
+		}
+		if req.Query.Pagination.PageToken = token; token == "" {
+			break
+		}
+	}
+	name := func(s *tracepb.Span) string {
+		return fmt.Sprintf("%d %d %x %x", s.StartTimeUnixNano, s.EndTimeUnixNano, s.TraceId, s.SpanId)
+	}
+	var gotNames, wantNames, all []string
+	for _, group := range got {
+		gotNames = append(gotNames, name(group.ScopeSpans[0].Spans[0]))
+	}
+	for _, s := range want {
+		wantNames = append(wantNames, name(s.Span))
+		all = append(all, plainGroup(s.group))
+	}
+	if slices.Sort(all); !slices.Equal(gotNames, wantNames) || !slices.Equal(spanSet(got), all) {
+		w.Fatalf("seed %d, %v: (-want +got)\n%s", *modelSeed, req, gocmp.Diff(wantNames, gotNames))
+	}
+}
+
 // spanSet lists the spans of groups, which have one each, in some order.
 func spanSet(groups []*tracepb.ResourceSpans) (all []string) {
 	for _, group := range groups {
@@ -426,15 +539,21 @@ func spanSet(groups []*tracepb.ResourceSpans) (all []string) {
 
 // spanSet lists a trace's spans as v2 shows them.
 func (m *model) spanSet(id string) []string {
-	var groups []*tracepb.ResourceSpans
+	var all []string
 	for _, s := range m.of[id] {
-		plain, err := jaegerv1.Plain([]byte(bytesOf(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{s.group}})))
-		if err != nil {
-			panic(err)
-		}
-		groups = append(groups, groupsOf(plain)...)
+		all = append(all, plainGroup(s.group))
 	}
-	return spanSet(groups)
+	slices.Sort(all)
+	return all
+}
+
+// plainGroup is a span as v2 shows it, alone in its group.
+func plainGroup(group *tracepb.ResourceSpans) string {
+	plain, err := jaegerv1.Plain([]byte(bytesOf(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{group}})))
+	if err != nil {
+		panic(err)
+	}
+	return bytesOf(groupsOf(plain)[0])
 }
 
 func (m *model) summaries(ids []string) (all []*storagepb.TraceSummary) {
@@ -561,7 +680,7 @@ func (w *world) compareTraces(m *model, older storage_v1.SpanReaderPluginClient)
 		}
 		slices.Sort(got)
 		if slices.Sort(want); !slices.Equal(got, want) {
-			w.Fatalf("v1, trace %x: (-want +got)\n%s", id, cmp.Diff(want, got))
+			w.Fatalf("v1, trace %x: (-want +got)\n%s", id, gocmp.Diff(want, got))
 		}
 	}
 }
