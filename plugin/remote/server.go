@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/plugin/storagev2"
@@ -31,13 +33,21 @@ type Options struct {
 	// UnspecifiedKind and StreamingWriter are those of the services of v1.
 	UnspecifiedKind string
 	StreamingWriter bool
-	Logger          *slog.Logger // slog.Default if nil
+	// Patience is how long a client may take to send what it asks, and to take each message of the answer; a minute if zero.
+	Patience time.Duration
+	// Connections is how many there may be; 4096 if zero. Held is how many bytes all clients together may make the server hold: messages that have not arrived
+	// whole and answers that were not taken; 256 MiB if zero, and never less than four of the largest messages.
+	Connections int
+	Held        int64
+	Logger      *slog.Logger // slog.Default if nil
 }
 
 // Server is one address that Jaeger comes to, or two.
 type Server struct {
 	options   Options
 	tls       *certificates // nil without TLS
+	clients   *connections
+	patience  *patience
 	listeners []*listener
 	serving   sync.WaitGroup
 	failed    chan error // of the first address that can't be served any more
@@ -59,7 +69,10 @@ func Listen(o Options) (_ *Server, err error) {
 	if o.MaxMessage == 0 {
 		o.MaxMessage = plugin.MaxReceive
 	}
-	s := &Server{options: o, failed: make(chan error, 1)}
+	s := &Server{
+		options: o, failed: make(chan error, 1), patience: &patience{within: cmp.Or(o.Patience, time.Minute)},
+		clients: &connections{budget: max(cmp.Or(o.Held, 256<<20), 4*int64(o.MaxMessage)), most: cmp.Or(o.Connections, 4096), log: o.Logger, open: map[string]*conn{}},
+	}
 	defer func() {
 		if err != nil {
 			s.Stop()
@@ -109,7 +122,7 @@ func (s *Server) Serve(store plugin.Options, extra ...grpc.ServerOption) error {
 	for _, l := range s.listeners {
 		s.options.Logger.Info("remote storage server is listening", "serves", l.what, "address", l.Addr().String(), "tls", s.tls != nil)
 		s.serving.Go(func() {
-			if err := l.server.Serve(l.Listener); err != nil {
+			if err := l.server.Serve(counted{l.Listener, s.clients}); err != nil {
 				select {
 				case s.failed <- fmt.Errorf("remote storage server of %s: %w", l.what, err):
 				default: // the other has failed before
@@ -122,6 +135,7 @@ func (s *Server) Serve(store plugin.Options, extra ...grpc.ServerOption) error {
 
 // prepare registers the services of a listener.
 func (s *Server) prepare(l *listener, store plugin.Options, extra []grpc.ServerOption) error {
+	store.Reader = countedReader{store.Reader}
 	store.UnspecifiedKind, store.StreamingWriter = s.options.UnspecifiedKind, s.options.StreamingWriter
 	if l.what == "archive" {
 		of := store.TenantOf
@@ -158,8 +172,25 @@ func (s *Server) Wait(ctx context.Context) error {
 	}
 }
 
+// What a connection may do.
+const (
+	// maxStreams is how many calls it may have at once. The pool of Jaeger's streaming writer alone has up to a thousand.
+	maxStreams = 2000
+	// handshakeWithin is how long it may take to become one.
+	handshakeWithin = 10 * time.Second
+	// A client that has been silent for pingEvery is asked whether it is there, and must answer within pingWithin. It may ask that itself, in intervals
+	// of pingedAtMost and longer.
+	pingEvery, pingWithin, pingedAtMost = time.Minute, 20 * time.Second, 10 * time.Second
+)
+
 func (s *Server) grpcOptions() []grpc.ServerOption {
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(s.options.MaxMessage), grpc.ForceServerCodecV2(plugin.Codec{})}
+	options := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(plugin.Codec{}), grpc.StatsHandler(s.clients),
+		grpc.MaxRecvMsgSize(s.options.MaxMessage), grpc.MaxHeaderListSize(64 << 10), grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeWithin),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingWithin}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingedAtMost, PermitWithoutStream: true}),
+	}
+	options = append(options, s.patience.options()...)
 	if s.tls != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config())))
 	}
