@@ -79,8 +79,8 @@ model: need-go ## both storage protocols against a model of 5,000 random traces,
 		-args -model-traces 5000 -model-queries 2000 -model-seed $(or $(SEED),1)
 
 .PHONY: chaos
-chaos: chaos-plugin chaos-database chaos-cluster ## everything breaks, for long, and nothing acknowledged is lost: the plugin, databases on object stores, a cluster (ROUNDS=, SEED=, FAULT_TIME=10m)
-.PHONY: chaos-plugin chaos-database chaos-cluster
+chaos: chaos-plugin chaos-database chaos-cluster chaos-remote ## everything breaks, for long, and nothing acknowledged is lost: the plugin, databases on object stores, a cluster; a thousand rude clients of the remote storage server (ROUNDS=, SEED=, FAULT_TIME=10m, CLIENTS=1000)
+.PHONY: chaos-plugin chaos-database chaos-cluster chaos-remote
 chaos-plugin: build $(ALONE)
 	@cd e2e/jaeger-v1.57 && KILL_ROUNDS=$(or $(ROUNDS),500) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 2h -v -run '^TestKilledPluginLosesNothing$$' ./...
@@ -88,6 +88,8 @@ chaos-database:
 	@cd e2e/objectstores && FAULT_TIME=$(or $(FAULT_TIME),10m) \
 		$(GO) test -count=1 -timeout 0 -v -run 'OnABesetStore' . -args -seed $(or $(SEED),$$RANDOM)
 
+chaos-remote: need-go
+	@REMOTE_CLIENTS=$(or $(CLIENTS),1000) $(GO) test -count=1 -timeout 0 -v ./plugin/remote
 chaos-cluster: build $(ALONE) $(CLUSTER) skewed
 	@cd e2e/jaeger-v1.57 && FAULT_TIME=$(or $(FAULT_TIME),10m) KILL_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 0 -v -run '^TestChaos$$' .

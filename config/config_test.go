@@ -74,6 +74,9 @@ func TestParse(t *testing.T) {
 		{"empty document", "---\n", func(*Config) {}},
 		{"section without keys", "storage:\n", func(*Config) {}},
 		{"key without value", "storage:\n  path:\n", func(*Config) {}},
+		{"remote storage", "remote: {listen_address: ':1', tls_cert: c, tls_key: k, tls_client_ca: a, max_message_bytes: 1MiB, span_kind: unspecified, streaming_writer: true}", func(c *Config) {
+			c.Remote = Remote{ListenAddress: ":1", TLSCert: "c", TLSKey: "k", TLSClientCA: "a", MaxMessageBytes: 1 << 20, SpanKind: SpanKindUnspecified, StreamingWriter: true}
+		}},
 		{"path", "storage:\n  path: /data\n", func(c *Config) { c.Storage.Path = "/data" }},
 		{"path that looks like a number", "storage: {path: 17}", func(c *Config) { c.Storage.Path = "17" }},
 		{"quoted null is a directory", "storage: {path: 'null'}", func(c *Config) { c.Storage.Path = "null" }},
@@ -200,6 +203,8 @@ func TestErrors(t *testing.T) {
 		{"a certificate without a key", "remote: {tls_cert: c}", "f.yaml: remote.tls_key: is empty: remote.tls_cert is set, name the key of that certificate"},
 		{"a key without a certificate", "remote: {tls_key: k, tls_client_ca: a}", "f.yaml: remote.tls_cert: is empty: remote.tls_key is set, name the certificate of that key"},
 		{"mTLS without TLS", "remote: {tls_client_ca: a}", "f.yaml: remote.tls_cert: is empty: remote.tls_client_ca is set, and only with TLS clients show certificates"},
+		{"streams of tenants", "tenancy: {enabled: true}\nremote: {streaming_writer: true}",
+			"f.yaml:2: remote.streaming_writer: is true: Jaeger sends spans of any tenant on a stream of any other, which tenancy.enabled rules out"},
 		{"an archive of nothing", "remote: {listen_address: off, archive_listen_address: ':1'}", "f.yaml:1: remote.archive_listen_address: has no effect while remote.listen_address is off"},
 		{"the archive at the same address", "remote: {archive_listen_address: '127.0.0.1:17271'}", "f.yaml:1: remote.archive_listen_address: is remote.listen_address too: two servers need two addresses"},
 		{"kept too short", "ingester: {keep: 1m}", "f.yaml:1: ingester.keep: 1m is less than three times reader.poll_interval, which is 30s"},
@@ -321,7 +326,7 @@ func drawAll(t *rapid.T) Config {
 		Remote: Remote{
 			ListenAddress: rapid.SampledFrom([]string{"127.0.0.1:0", ":17271"}).Draw(t, "remote"), ArchiveListenAddress: rapid.SampledFrom([]string{"", ":1"}).Draw(t, "archive"),
 			TLSCert: "cert.pem", TLSKey: "key.pem", TLSClientCA: rapid.SampledFrom([]string{"", "ca.pem"}).Draw(t, "ca"), MaxMessageBytes: rapid.Int64Range(64<<10, 1<<30).Draw(t, "message"),
-			SpanKind: rapid.SampledFrom([]SpanKind{SpanKindEmpty, SpanKindUnspecified}).Draw(t, "kind"), StreamingWriter: rapid.Bool().Draw(t, "streaming"),
+			SpanKind: rapid.SampledFrom([]SpanKind{SpanKindEmpty, SpanKindUnspecified}).Draw(t, "kind"),
 		},
 		Admin:   Admin{ListenAddress: rapid.SampledFrom([]string{"auto", "off", ":1", "[::]:80"}).Draw(t, "address")},
 		Logging: Logging{Level: rapid.SampledFrom([]string{"debug", "info", "warn", "error"}).Draw(t, "level")},

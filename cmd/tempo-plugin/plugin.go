@@ -19,7 +19,7 @@ const stopWithin = 2 * time.Second
 // runPlugin runs the store for the Jaeger that started this process, until it is done with it.
 func runPlugin(cfg config.Config) error {
 	log := daemon.NewLog(cfg.Logging.Level, os.Stderr) // go-plugin replaces os.Stderr
-	return run(untilStopped(log), cfg, log, func(ctx context.Context, services plugin.Options) error {
+	return run(untilStopped(log), cfg, log, func(ctx context.Context, _ *daemon.Admin, services plugin.Options) error {
 		plugin.ServePlugin(ctx, plugin.New(services), log.HC, tracing.RootOptions()...)
 		return nil
 	})

@@ -26,7 +26,8 @@ func serve(cfg config.Config) error {
 		return err
 	}
 	defer server.Stop()
-	return run(ctx, cfg, log, func(ctx context.Context, services plugin.Options) error {
+	return run(ctx, cfg, log, func(ctx context.Context, a *daemon.Admin, services plugin.Options) error {
+		a.Metrics.MustRegister(node.RemoteMetrics(server))
 		defer server.Stop() // before the store closes
 		if err := server.Serve(services, tracing.RootOptions()...); err != nil {
 			return err
@@ -36,7 +37,7 @@ func serve(cfg config.Config) error {
 }
 
 // run opens the store and has it served until ctx ends.
-func run(ctx context.Context, cfg config.Config, log *daemon.Log, serve func(context.Context, plugin.Options) error) error {
+func run(ctx context.Context, cfg config.Config, log *daemon.Log, serve func(context.Context, *daemon.Admin, plugin.Options) error) error {
 	a := daemon.NewAdmin("tempo-plugin", "plugin", cfg, log)
 	if err := a.Listen(); err != nil {
 		return err
@@ -53,7 +54,7 @@ func run(ctx context.Context, cfg config.Config, log *daemon.Log, serve func(con
 	}
 	log.Info("store is open", "path", cfg.Storage.Path, "blocks", cfg.Storage.Blocks, "ring", cfg.Ring.Store, "version", version.Text(),
 		"took", time.Since(began).Round(time.Millisecond))
-	err = serve(ctx, s.services)
+	err = serve(ctx, a, s.services)
 	err = errors.Join(err, s.close())
 	log.Info("stopped")
 	return err

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/jaeger-tempo/tempo/config"
 	"github.com/jaeger-tempo/tempo/internal/daemon"
+	"github.com/jaeger-tempo/tempo/internal/metric"
 	"github.com/jaeger-tempo/tempo/internal/tracing"
 	"github.com/jaeger-tempo/tempo/plugin"
 	"github.com/jaeger-tempo/tempo/plugin/remote"
@@ -28,12 +31,26 @@ func ListenRemote(cfg config.Config, log *daemon.Log) (*remote.Server, error) {
 	r := cfg.Remote
 	server, err := remote.Listen(remote.Options{
 		Address: r.ListenAddress, ArchiveAddress: r.ArchiveListenAddress, TLS: remote.TLSFiles{Cert: r.TLSCert, Key: r.TLSKey, ClientCA: r.TLSClientCA},
+		Tokens:     cfg.Tenancy.Enabled && cfg.Tenancy.TokensFile != "" && cfg.Tenancy.TokensFor == config.TokensForAll,
 		MaxMessage: int(r.MaxMessageBytes), UnspecifiedKind: string(r.SpanKind), StreamingWriter: r.StreamingWriter, Logger: log.Logger,
 	})
 	if errors.As(err, new(*net.OpError)) {
 		err = fmt.Errorf("%w; set remote.listen_address, and remote.archive_listen_address, to free addresses", err)
 	}
 	return server, err
+}
+
+// RemoteMetrics are those of a remote storage server.
+func RemoteMetrics(s *remote.Server) prometheus.Collector { return metric.Of(remoteMetrics, s.Stats) }
+
+type remoteStats = remote.Stats
+
+var remoteMetrics = []metric.Metric[remoteStats]{
+	metric.Gauge("tempo_remote_connections", "Connections of Jaegers.", func(s *remoteStats) float64 { return float64(s.Connections) }),
+	metric.Gauge("tempo_remote_held_bytes", "Bytes of messages that have not arrived whole, and of answers that were not taken.", func(s *remoteStats) float64 { return float64(s.HeldBytes) }),
+	metric.Counter("tempo_remote_ended_calls_total", "Calls that were ended because their clients sent or took nothing.", func(s *remoteStats) float64 { return float64(s.EndedCalls) }),
+	metric.Counter("tempo_remote_ended_connections_total", "Connections that were ended because there were too many, or all together held too much.",
+		func(s *remoteStats) float64 { return float64(s.EndedConns) }),
 }
 
 // Remote serves Jaeger what this process and the others of its ring have, at the addresses that Open took for it.
@@ -50,6 +67,7 @@ func (n *Node) Remote(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.admin.Metrics.MustRegister(RemoteMetrics(n.remote))
 	n.closeLast(func() error { tenants.Close(); return nil })
 	n.closeLast(func() error { n.remote.Stop(); return nil })
 	return n.remote.Serve(Services(n.cfg, tenants.Of, writer, reader), tracing.RootOptions()...)

@@ -3,13 +3,17 @@ package remote
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,8 +26,11 @@ import (
 	"github.com/jaegertracing/jaeger/plugin/storage/grpc/shared"
 	"github.com/jaegertracing/jaeger/proto-gen/storage_v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/jaeger-tempo/tempo/plugin"
+	"github.com/jaeger-tempo/tempo/plugin/tenancy"
 )
 
 // clients is how many rude ones there are at once: few, or as many as the environment says (make chaos-remote).
@@ -39,8 +46,14 @@ func clients() int {
 // what they were.
 func abused(t *testing.T, o Options, store plugin.Options, abuse func(s *Server)) {
 	t.Helper()
+	abusedWith(t, o, store, nil, "", abuse)
+}
+
+// abusedWith is the same, where the polite client needs a TLS configuration or a token.
+func abusedWith(t *testing.T, o Options, store plugin.Options, config *tls.Config, token string, abuse func(s *Server)) {
+	t.Helper()
 	s := serve(t, store, o)
-	polite := shared.NewGRPCClient(dial(t, s.Address(), nil))
+	polite := shared.NewGRPCClient(dial(t, s.Address(), config))
 	var asked int
 	var slowest time.Duration
 	ask := func() error {
@@ -48,6 +61,9 @@ func abused(t *testing.T, o Options, store plugin.Options, abuse func(s *Server)
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		if token != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+		}
 		span := spanOf(1<<40+uint64(asked), 1)
 		if err := polite.SpanWriter().WriteSpan(ctx, span); err != nil {
 			return err
@@ -104,7 +120,6 @@ func abused(t *testing.T, o Options, store plugin.Options, abuse func(s *Server)
 
 // settled returns how many goroutines there are, and what is in use of the heap when all garbage is gone.
 func settled() (goroutines, heap int) {
-	http.DefaultClient.CloseIdleConnections()
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
@@ -176,11 +191,28 @@ func TestRandomBytesOnThePortDoNoHarm(t *testing.T) {
 	})
 }
 
-// h2c is a client of HTTP/2 by which a test does what no gRPC client does, with a connection of its own.
-func h2c() *http.Client {
+// h2c is a client of HTTP/2 by which a test does what no gRPC client does, with a connection of its own, which leave closes.
+func h2c() (client *http.Client, leave func()) {
+	var mu sync.Mutex
+	var conns []net.Conn
 	transport := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true}
 	transport.Protocols.SetUnencryptedHTTP2(true)
-	return &http.Client{Transport: transport}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			mu.Lock()
+			conns = append(conns, conn)
+			mu.Unlock()
+		}
+		return conn, err
+	}
+	return &http.Client{Transport: transport}, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, conn := range conns {
+			conn.Close()
+		}
+	}
 }
 
 // post makes a call with a body; the answer is read by who calls it.
@@ -207,8 +239,8 @@ func framed(claimed int, message []byte) []byte {
 func TestAMessageBeyondTheLimitIsRefusedUnread(t *testing.T) {
 	abused(t, Options{MaxMessage: 1 << 20}, openStore(t), func(s *Server) {
 		each(func(i int) {
-			client := h2c()
-			defer client.CloseIdleConnections()
+			client, leave := h2c()
+			defer leave()
 			for _, claimed := range []int{1<<20 + 1, 1 << 30, 1<<32 - 1} {
 				body, rest := io.Pipe()
 				go func() {
@@ -254,8 +286,8 @@ func TestMessagesThatNeverEndAreBounded(t *testing.T) {
 			}
 		})
 		each(func(i int) {
-			client := h2c()
-			defer client.CloseIdleConnections()
+			client, leave := h2c()
+			defer leave()
 			body, rest := io.Pipe()
 			go func() { _, _ = rest.Write(framed(limit, make([]byte, part))) }()
 			r, err := post(t.Context(), client, s.Address(), writeMethod, body) // until its call or its connection is ended
@@ -309,8 +341,8 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 		for range clients() {
 			asked.Add(1)
 			rude.Go(func() {
-				client := h2c()
-				defer client.CloseIdleConnections()
+				client, hangUp := h2c()
+				defer hangUp()
 				r, err := post(t.Context(), client, s.Address(), readMethod, bytes.NewReader(framed(len(request), request)))
 				asked.Done()
 				if err == nil {
@@ -341,8 +373,8 @@ func TestClientsThatSayNothingDoNoHarm(t *testing.T) {
 			if i%3 == 2 {
 				calls++
 				rude.Go(func() {
-					client := h2c()
-					defer client.CloseIdleConnections()
+					client, hangUp := h2c()
+					defer hangUp()
 					body, rest := io.Pipe()
 					defer rest.Close()
 					r, err := post(t.Context(), client, s.Address(), writeMethod, body)
@@ -429,4 +461,58 @@ func TestCancelledStreamsLeaveNothing(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Clients guess tokens, come with one that has expired, and name a tenant that is not theirs.
+func TestClientsWithoutTheRightTokenGetNothing(t *testing.T) {
+	const right, other, expired = "the-token-of-acme-0001", "the-token-of-globex-01", "the-token-that-expired"
+	file := filepath.Join(t.TempDir(), "tokens")
+	writeFiles(t, map[string][]byte{file: []byte(right + " acme\n" + other + " globex\n" + expired + " acme " + time.Now().Add(-time.Hour).Format(time.RFC3339) + "\n")})
+	tenants, err := tenancy.New(tenancy.Options{Enabled: true, Header: "x-tenant", TokensFile: file, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tenants.Close()
+	store := openStore(t)
+	store.TenantOf = tenants.Of
+	abusedWith(t, Options{Tokens: true}, store, nil, right, func(s *Server) {
+		each(func(i int) {
+			conn := dial(t, s.Address(), nil)
+			defer conn.Close()
+			jaeger := shared.NewGRPCClient(conn)
+			for j, c := range []struct {
+				with []string
+				want codes.Code
+			}{
+				{nil, codes.Unauthenticated},
+				{[]string{"authorization", fmt.Sprintf("Bearer the-token-of-acme-%04d", i+2)}, codes.Unauthenticated},
+				{[]string{"bearer.token", expired}, codes.Unauthenticated},
+				{[]string{"bearer.token", expired, "authorization", "Bearer " + right}, codes.Unauthenticated},
+				{[]string{"bearer.token", other, "x-tenant", "acme"}, codes.PermissionDenied},
+				{[]string{"bearer.token", right, "x-tenant", "acme~archive"}, codes.InvalidArgument},
+			} {
+				ctx := metadata.AppendToOutgoingContext(t.Context(), c.with...)
+				services, err := jaeger.SpanReader().GetServices(ctx)
+				if status.Code(err) != c.want || len(services) > 0 {
+					t.Errorf("read %d: %v, %v", j, services, err)
+				}
+				if err := jaeger.SpanWriter().WriteSpan(ctx, spanOf(5, 5)); statusIn(err) != c.want {
+					t.Errorf("write %d: %v", j, err)
+				}
+			}
+			services, err := jaeger.SpanReader().GetServices(metadata.AppendToOutgoingContext(t.Context(), "bearer.token", other))
+			if err != nil || len(services) > 0 {
+				t.Errorf("the other tenant has %v, %v", services, err)
+			}
+		})
+	})
+}
+
+// statusIn is the code of a status that an error wraps.
+func statusIn(err error) codes.Code {
+	var s interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &s) {
+		return s.GRPCStatus().Code()
+	}
+	return codes.OK
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // connections bounds what all clients together make the server hold: messages that have not arrived whole, answers that were not taken, and the traces that those
-// are made of. gRPC bounds these for a stream, which is no bound where anybody can open streams. Where it is too much, the connection goes that has
-// been still for the longest.
+// are made of. gRPC bounds these for a stream, which is no bound where anybody can open streams. Where it is too much, calls that would read traces wait, and the
+// connection goes that has been still for the longest.
 //
 // It is a stats.Handler, by which gRPC tells of messages; bytes are counted below it, at the connection. So what it knows is right to some dozens of
 // bytes a message, which is enough.
@@ -28,15 +28,16 @@ type connections struct {
 
 	mu   sync.Mutex
 	open map[string]*conn // by both its addresses
+	room chan struct{}    // closed when there is room for a trace again; nil if nobody waits for that
 }
 
 const (
 	// stillAfter is how long a connection must not have had a message to be one that goes.
-	stillAfter = time.Second
+	stillAfter = 500 * time.Millisecond
 	// lookEvery is how often it is looked which ones those are.
-	lookEvery = 10 * time.Millisecond
-	// maxReads is how many calls of a connection may be sending traces. More wait.
-	maxReads = 64
+	lookEvery = 20 * time.Millisecond
+	// maxReads is how many calls of a connection may be sending traces; of all connections twice as many, or more if their traces are small. The rest waits.
+	maxReads = 32
 	// trifle is what a connection may hold in any case.
 	trifle = 64 << 10
 	// overhead is what a message or the headers of a call take beside what they are, generously.
@@ -76,8 +77,12 @@ func (c *conn) count(fn func(*conn)) {
 	}
 	change := c.heldLocked() - before
 	c.mu.Unlock()
-	if c.of.held.Add(change) > c.of.budget && change > 0 {
+	now := c.of.held.Add(change)
+	switch {
+	case change > 0 && now > c.of.budget:
 		c.of.relieve()
+	case change < 0 && now <= c.of.budget:
+		c.of.wake()
 	}
 }
 
@@ -160,6 +165,63 @@ func (l counted) Accept() (net.Conn, error) {
 
 func key(local, remote net.Addr) string { return local.String() + " " + remote.String() }
 
+// guess is what a trace counts for before it is known how large it is.
+func (s *connections) guess() int64 { return s.budget / (2 * maxReads) }
+
+// reserve waits until there is room for a trace, and takes it.
+func (s *connections) reserve(ctx context.Context, c *call) error {
+	for {
+		held := s.held.Load()
+		if held+s.guess() <= s.budget {
+			if !s.held.CompareAndSwap(held, held+s.guess()) {
+				continue
+			}
+			c.conn.mu.Lock()
+			c.conn.traces, c.holds = c.conn.traces+s.guess(), s.guess()
+			c.conn.mu.Unlock()
+			return nil
+		}
+		s.mu.Lock()
+		if s.room == nil {
+			s.room = make(chan struct{})
+		}
+		room := s.room
+		s.mu.Unlock()
+		if s.held.Load() < held { // by who has not seen that somebody waits
+			continue
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// wake tells those that wait for room to look again.
+func (s *connections) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
+}
+
+// watch relieves until stop is closed, also when nothing happens.
+func (s *connections) watch(stop <-chan struct{}) {
+	ticker := time.NewTicker(5 * lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.relieve()
+		case <-stop:
+			return
+		}
+	}
+}
+
 // relieve ends connections until no more is held than may be: those that have been still for the longest, or one whose messages are too much by themselves. If
 // all are busy and none is that large, there is just much to do.
 func (s *connections) relieve() {
@@ -167,7 +229,7 @@ func (s *connections) relieve() {
 	if now-last < int64(lookEvery) || !s.looked.CompareAndSwap(last, now) {
 		return // someone looks, or has just found nothing
 	}
-	for s.held.Load() > s.budget {
+	for s.held.Load()+s.guess() > s.budget {
 		stillest, largest := s.victims()
 		switch {
 		case stillest == nil:
@@ -237,7 +299,7 @@ func (*connections) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Con
 	return ctx
 }
 
-// read waits until a call may read traces: a connection reads only so many at once.
+// read waits until a call may read traces: a connection reads only so many at once, and only if there is room.
 func read(ctx context.Context) error {
 	c, _ := ctx.Value(callKey{}).(*call)
 	if c == nil || c.reads {
@@ -246,7 +308,7 @@ func read(ctx context.Context) error {
 	select {
 	case c.conn.reads <- struct{}{}:
 		c.reads = true
-		return nil
+		return c.conn.of.reserve(ctx, c)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

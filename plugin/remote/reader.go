@@ -31,3 +31,14 @@ func (r countedReader) FindTraces(ctx context.Context, tenant string, q *readpat
 		return yield(id, data, missing)
 	})
 }
+
+// FindSpans implements plugin.Reader.
+func (r countedReader) FindSpans(ctx context.Context, tenant string, q *readpath.SpanQuery, yield func(trace.ID, []byte) error) (next string, err error) {
+	if err := read(ctx); err != nil {
+		return "", err
+	}
+	return r.Reader.FindSpans(ctx, tenant, q, func(id trace.ID, data []byte) error {
+		holds(ctx, len(data))
+		return yield(id, data)
+	})
+}

@@ -28,6 +28,8 @@ type Options struct {
 	// ArchiveAddress is where it comes to for archived traces, by the same services; empty is nowhere.
 	ArchiveAddress string
 	TLS            TLSFiles
+	// Tokens says that clients must show one, for which the store's TenantOf cares. Without that and without TLS, an address that other hosts reach is warned of.
+	Tokens bool
 	// MaxMessage is the size in bytes of the largest message that is taken; plugin.MaxReceive if zero.
 	MaxMessage int
 	// UnspecifiedKind and StreamingWriter are those of the services of v1.
@@ -51,6 +53,8 @@ type Server struct {
 	listeners []*listener
 	serving   sync.WaitGroup
 	failed    chan error // of the first address that can't be served any more
+	stop      sync.Once
+	stopped   chan struct{} // closed by Stop
 }
 
 // listener is an address, and what serves it once it does.
@@ -70,7 +74,7 @@ func Listen(o Options) (_ *Server, err error) {
 		o.MaxMessage = plugin.MaxReceive
 	}
 	s := &Server{
-		options: o, failed: make(chan error, 1), patience: &patience{within: cmp.Or(o.Patience, time.Minute)},
+		options: o, failed: make(chan error, 1), stopped: make(chan struct{}), patience: &patience{within: cmp.Or(o.Patience, time.Minute)},
 		clients: &connections{budget: max(cmp.Or(o.Held, 256<<20), 4*int64(o.MaxMessage)), most: cmp.Or(o.Connections, 4096), log: o.Logger, open: map[string]*conn{}},
 	}
 	defer func() {
@@ -94,8 +98,8 @@ func Listen(o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("remote storage server of %s: %w", l.what, err)
 		}
 		s.listeners = append(s.listeners, &l)
-		if s.tls == nil && !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
-			o.Logger.Warn("whoever reaches this address reads and writes all traces: it is not of this host alone, and has no TLS", "serves", l.what, "address", l.Addr().String())
+		if s.tls == nil && !o.Tokens && !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+			o.Logger.Warn("whoever reaches this address reads and writes all traces: it is not of this host alone, and clients need neither a certificate nor a token", "serves", l.what, "address", l.Addr().String())
 		}
 	}
 	return s, nil
@@ -119,6 +123,7 @@ func (s *Server) Serve(store plugin.Options, extra ...grpc.ServerOption) error {
 			return fmt.Errorf("remote storage server of %s: %w", l.what, err)
 		}
 	}
+	s.serving.Go(func() { s.clients.watch(s.stopped) })
 	for _, l := range s.listeners {
 		s.options.Logger.Info("remote storage server is listening", "serves", l.what, "address", l.Addr().String(), "tls", s.tls != nil)
 		s.serving.Go(func() {
@@ -160,6 +165,22 @@ func (s *Server) prepare(l *listener, store plugin.Options, extra []grpc.ServerO
 	}
 	l.server = server
 	return nil
+}
+
+// Stats are numbers of a Server.
+type Stats struct {
+	Connections int   // that are open
+	HeldBytes   int64 // of messages that have not arrived whole, and of answers that were not taken
+	EndedCalls  int64 // because their clients did not do their part in time
+	EndedConns  int64 // because there were too many, or all together held too much
+}
+
+// Stats returns the numbers of now.
+func (s *Server) Stats() Stats {
+	s.clients.mu.Lock()
+	open := len(s.clients.open)
+	s.clients.mu.Unlock()
+	return Stats{Connections: open, HeldBytes: s.clients.held.Load(), EndedCalls: s.patience.ended.Load(), EndedConns: s.clients.ended.Load()}
 }
 
 // Wait returns nil when ctx ends, or the error of an address that can't be served any more.
@@ -217,5 +238,6 @@ func (s *Server) Stop() {
 		})
 	}
 	stops.Wait()
+	s.stop.Do(func() { close(s.stopped) })
 	s.serving.Wait()
 }

@@ -337,15 +337,28 @@ func (w *heldWriter) Write(ctx context.Context, tenant string, otlp []byte) (tra
 }
 
 func TestAnOpenAddressIsWarnedOf(t *testing.T) {
-	for address, warned := range map[string]bool{"127.0.0.1:0": false, "[::1]:0": false, "0.0.0.0:0": true, ":0": true} {
+	files := tlsFiles(t, newAuthority(t, "ca"), nil)
+	for _, c := range []struct {
+		options Options
+		warned  bool
+	}{
+		{Options{Address: "127.0.0.1:0"}, false},
+		{Options{Address: "[::1]:0"}, false},
+		{Options{Address: "0.0.0.0:0"}, true},
+		{Options{Address: ":0"}, true},
+		{Options{Address: "127.0.0.1:0", ArchiveAddress: ":0"}, true},
+		{Options{Address: ":0", TLS: files}, false},
+		{Options{Address: ":0", Tokens: true}, false},
+	} {
 		var log lines
-		s, err := Listen(Options{Address: address, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		c.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		s, err := Listen(c.options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Stop()
-		if got := strings.Contains(log.String(), "has no TLS"); got != warned {
-			t.Errorf("%s: %s", address, log.String())
+		if got := strings.Contains(log.String(), "whoever reaches this address reads and writes all traces"); got != c.warned {
+			t.Errorf("%+v: %s", c.options, log.String())
 		}
 	}
 }
