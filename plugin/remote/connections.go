@@ -3,7 +3,9 @@ package remote
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,8 +40,10 @@ const (
 	lookEvery = 20 * time.Millisecond
 	// maxReads is how many calls of a connection may be sending traces; of all connections twice as many, or more if their traces are small. The rest waits.
 	maxReads = 32
-	// trifle is what a connection may hold in any case.
+	// trifle is how much of messages a connection may hold in any case.
 	trifle = 64 << 10
+	// writeQuota is what gRPC lets a call have unsent before it takes another message of it.
+	writeQuota = 64 << 10
 	// overhead is what a message or the headers of a call take beside what they are, generously.
 	overhead = 64
 )
@@ -60,6 +64,7 @@ type conn struct {
 	in       int64     // bytes that have arrived of messages that are not whole
 	out      int64     // bytes of messages that have not left
 	traces   int64     // bytes of what answers are being made of
+	proven   bool      // it has once taken all that it had asked for
 	accepted time.Time // when it was
 	moved    time.Time // when a message last was whole, or could be sent; zero before the first
 }
@@ -72,6 +77,9 @@ func (c *conn) count(fn func(*conn)) {
 	before := c.heldLocked()
 	fn(c)
 	c.in, c.out = max(c.in, 0), max(c.out, 0)
+	if c.calls == 0 && c.out == 0 && !c.moved.IsZero() {
+		c.proven = true
+	}
 	if c.closed { // its traces go when its calls end
 		c.in, c.out = 0, 0
 	}
@@ -79,7 +87,7 @@ func (c *conn) count(fn func(*conn)) {
 	c.mu.Unlock()
 	now := c.of.held.Add(change)
 	switch {
-	case change > 0 && now > c.of.budget:
+	case change > 0 && now > c.of.soft():
 		c.of.relieve()
 	case change < 0 && now <= c.of.budget:
 		c.of.wake()
@@ -116,22 +124,23 @@ type load struct {
 	since    time.Time // when the last of them was, or the connection began
 	held     int64
 	messages int64 // the part of held that is not traces
+	calls    int
 }
 
 func (c *conn) load() load {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := load{moves: !c.moved.IsZero(), since: c.moved, held: c.heldLocked(), messages: c.in + c.out}
+	l := load{moves: !c.moved.IsZero(), since: c.moved, held: c.heldLocked(), messages: c.in + c.out, calls: c.calls}
 	if !l.moves {
 		l.since = c.accepted
 	}
 	return l
 }
 
-// stiller reports whether a connection is to go rather than another one: who holds something rather than who does not, who never had a message rather than
-// who had, and then who has been still for longer.
+// stiller reports whether a connection is to go rather than another one: one whose client keeps messages waiting rather than one that does not (a trace that the
+// store looks for is no fault of the client), who never had a message rather than who had, and then who has been still for longer.
 func (l load) stiller(than load) bool {
-	if a, b := l.held >= trifle, than.held >= trifle; a != b {
+	if a, b := l.messages >= trifle, than.messages >= trifle; a != b {
 		return a
 	}
 	if l.moves != than.moves {
@@ -168,11 +177,21 @@ func key(local, remote net.Addr) string { return local.String() + " " + remote.S
 // guess is what a trace counts for before it is known how large it is.
 func (s *connections) guess() int64 { return s.budget / (2 * maxReads) }
 
+// soft is the part of the budget that is for all. The rest is for those that have taken what they asked for: they need not wait until all that came to take nothing
+// have gone.
+func (s *connections) soft() int64 { return s.budget / 4 * 3 }
+
 // reserve waits until there is room for a trace, and takes it.
 func (s *connections) reserve(ctx context.Context, c *call) error {
+	c.conn.mu.Lock()
+	most := s.soft()
+	if c.conn.proven {
+		most = s.budget
+	}
+	c.conn.mu.Unlock()
 	for {
 		held := s.held.Load()
-		if held+s.guess() <= s.budget {
+		if held+s.guess() <= most {
 			if !s.held.CompareAndSwap(held, held+s.guess()) {
 				continue
 			}
@@ -208,33 +227,44 @@ func (s *connections) wake() {
 	}
 }
 
-// watch relieves until stop is closed, also when nothing happens.
-func (s *connections) watch(stop <-chan struct{}) {
-	ticker := time.NewTicker(5 * lookEvery)
+// watch relieves until stop is closed, also when nothing happens. It ends connections without calls whose last answers were not taken for longer than may be:
+// or were given up, after gRPC had them, and count for ever.
+func (s *connections) watch(stop <-chan struct{}, patience time.Duration) {
+	ticker, slow := time.NewTicker(5*lookEvery), time.NewTicker(patience/4)
 	defer ticker.Stop()
+	defer slow.Stop()
 	for {
 		select {
 		case <-ticker.C:
 			s.relieve()
+		case <-slow.C:
+			s.mu.Lock()
+			all := slices.Collect(maps.Values(s.open))
+			s.mu.Unlock()
+			for _, c := range all {
+				if l := c.load(); l.calls == 0 && l.messages >= trifle && time.Since(l.since) >= patience {
+					s.end(c, "it has not taken answers")
+				}
+			}
 		case <-stop:
 			return
 		}
 	}
 }
 
-// relieve ends connections until no more is held than may be: those that have been still for the longest, or one whose messages are too much by themselves. If
+// relieve ends connections until no more is held than all may: those that have been still for the longest, or one whose messages are too much by themselves. If
 // all are busy and none is that large, there is just much to do.
 func (s *connections) relieve() {
 	last, now := s.looked.Load(), time.Now().UnixNano()
 	if now-last < int64(lookEvery) || !s.looked.CompareAndSwap(last, now) {
 		return // someone looks, or has just found nothing
 	}
-	for s.held.Load()+s.guess() > s.budget {
+	for s.held.Load()+s.guess() > s.soft() {
 		stillest, largest := s.victims()
 		switch {
 		case stillest == nil:
 			return
-		case stillest.load().held >= trifle && time.Since(stillest.load().since) >= stillAfter:
+		case stillest.load().messages >= trifle && time.Since(stillest.load().since) >= stillAfter:
 			s.end(stillest, "the clients together make the server hold too much, and this one has been still for the longest")
 		case largest.load().messages >= s.budget:
 			s.end(largest, "this client alone makes the server hold too much")
@@ -287,6 +317,8 @@ type call struct {
 	conn  *conn
 	reads bool  // it has one of the connection's reads
 	holds int64 // bytes of the trace that is being sent
+	sent  int64 // bytes of messages, and
+	last  int64 // those of the last one
 }
 
 type callKey struct{}
@@ -335,13 +367,18 @@ func (*connections) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	case *stats.InPayload:
 		c.conn.count(func(of *conn) { of.in, of.moved = of.in-int64(e.WireLength)-overhead, time.Now() })
 	case *stats.OutPayload:
-		c.conn.count(func(of *conn) { of.out, of.moved = of.out+int64(e.WireLength), time.Now() })
+		c.last = int64(e.WireLength)
+		c.sent += c.last
+		c.conn.count(func(of *conn) { of.out, of.moved = of.out+c.last, time.Now() })
 	case *stats.End:
 		holds(ctx, 0)
 		if c.reads {
 			<-c.conn.reads
 		}
 		c.conn.count(func(of *conn) {
+			if e.Error != nil && !waitOf(ctx).over.Load() { // most likely its client has gone, and what it had not taken is never written
+				of.out -= min(c.sent, writeQuota+c.last)
+			}
 			if of.calls--; of.calls == 0 {
 				of.in = 0 // what is left are pings, and what the overhead is more than thought
 			}

@@ -15,7 +15,9 @@
 //
 //   - With TLS, certificates that have changed hold for the next connection, and files that are wrong for none. With ClientCA nobody without a certificate
 //     gets to ask anything.
+//   - A client that sends or takes nothing costs little, and not for long: its calls are ended (patience.go), and what all clients together make the server hold is
+//     bounded (connections.go).
 //   - Stop ends within some seconds, whoever is connected.
 //
-// The methods of a Server are for one goroutine, but Stop may be called any number of times.
+// The methods of a Server are for one goroutine, but Stats may be called from any, and Stop any number of times.
 package remote

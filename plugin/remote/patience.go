@@ -20,30 +20,38 @@ func (p *patience) options() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.InTapHandle(p.begin), grpc.ChainUnaryInterceptor(p.unary), grpc.ChainStreamInterceptor(p.stream)}
 }
 
-// patienceKey is where the timer of a call stands in its context.
+// patienceKey is where the wait of a call stands in its context.
 type patienceKey struct{}
+
+// wait is for the client of a call.
+type wait struct {
+	timer *time.Timer
+	over  atomic.Bool // it was in vain
+}
 
 // begin is there before the call's first message has arrived, unlike interceptors. When the call ends gRPC cancels the context that it gives.
 func (p *patience) begin(ctx context.Context, _ *tap.Info) (context.Context, error) {
 	of := ctx
 	ctx, cancel := context.WithCancel(of)
-	timer := time.AfterFunc(p.within, func() {
+	w := new(wait)
+	w.timer = time.AfterFunc(p.within, func() {
 		p.ended.Add(1)
+		w.over.Store(true)
 		cancel()
 	})
-	context.AfterFunc(of, func() { timer.Stop() })
-	return context.WithValue(ctx, patienceKey{}, timer), nil
+	context.AfterFunc(of, func() { w.timer.Stop() })
+	return context.WithValue(ctx, patienceKey{}, w), nil
 }
 
-func timerOf(ctx context.Context) *time.Timer { return ctx.Value(patienceKey{}).(*time.Timer) }
+func waitOf(ctx context.Context) *wait { return ctx.Value(patienceKey{}).(*wait) }
 
 func (*patience) unary(ctx context.Context, r any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	timerOf(ctx).Stop() // the message is here
+	waitOf(ctx).timer.Stop() // the message is here
 	return handler(ctx, r)
 }
 
 func (p *patience) stream(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(server, &patientStream{stream, timerOf(stream.Context()), p.within})
+	return handler(server, &patientStream{stream, waitOf(stream.Context()).timer, p.within})
 }
 
 type patientStream struct {

@@ -123,7 +123,7 @@ func (s *Server) Serve(store plugin.Options, extra ...grpc.ServerOption) error {
 			return fmt.Errorf("remote storage server of %s: %w", l.what, err)
 		}
 	}
-	s.serving.Go(func() { s.clients.watch(s.stopped) })
+	s.serving.Go(func() { s.clients.watch(s.stopped, s.patience.within) })
 	for _, l := range s.listeners {
 		s.options.Logger.Info("remote storage server is listening", "serves", l.what, "address", l.Addr().String(), "tls", s.tls != nil)
 		s.serving.Go(func() {
