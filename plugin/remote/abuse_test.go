@@ -494,7 +494,7 @@ func TestClientsWithoutTheRightTokenGetNothing(t *testing.T) {
 	store.TenantOf = tenants.Of
 	abusedWith(t, Options{Tokens: true}, store, nil, right, func(s *Server) {
 		each(func(i int) {
-			conn := dial(t, s.Address(), nil)
+			conn := connect(t, s.Address(), nil)
 			defer conn.Close()
 			jaeger := shared.NewGRPCClient(conn)
 			for j, c := range []struct {

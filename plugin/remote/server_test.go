@@ -76,8 +76,16 @@ func serve(t testing.TB, store plugin.Options, o Options) *Server {
 	return s
 }
 
-// dial connects; without a TLS configuration in the clear.
+// dial connects until the test ends; without a TLS configuration in the clear.
 func dial(t testing.TB, address string, config *tls.Config) *grpc.ClientConn {
+	t.Helper()
+	conn := connect(t, address, config)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// connect is dial for who closes the connection.
+func connect(t testing.TB, address string, config *tls.Config) *grpc.ClientConn {
 	t.Helper()
 	creds := insecure.NewCredentials()
 	if config != nil {
@@ -87,7 +95,6 @@ func dial(t testing.TB, address string, config *tls.Config) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
