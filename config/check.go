@@ -43,7 +43,6 @@ func (c *Config) conflicts() []Problem {
 	conflict(m.TLSCert != "" && m.TLSKey == "", "remote.tls_key", "is empty: remote.tls_cert is set, name the key of that certificate")
 	conflict(m.TLSKey != "" && m.TLSCert == "", "remote.tls_cert", "is empty: remote.tls_key is set, name the certificate of that key")
 	conflict(m.TLSClientCA != "" && m.TLSCert == "" && m.TLSKey == "", "remote.tls_cert", "is empty: remote.tls_client_ca is set, and only with TLS clients show certificates")
-	conflict(m.StreamingWriter && c.Tenancy.Enabled, "remote.streaming_writer", "is true: Jaeger sends spans of any tenant on a stream of any other, which tenancy.enabled rules out")
 	conflict(m.ArchiveListenAddress != "" && m.ListenAddress == RemoteOff, "remote.archive_listen_address", "has no effect while remote.listen_address is off")
 	conflict(m.ArchiveListenAddress == m.ListenAddress && !strings.HasSuffix(m.ListenAddress, ":0"), "remote.archive_listen_address",
 		"is remote.listen_address too: two servers need two addresses")

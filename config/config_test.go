@@ -203,8 +203,6 @@ func TestErrors(t *testing.T) {
 		{"a certificate without a key", "remote: {tls_cert: c}", "f.yaml: remote.tls_key: is empty: remote.tls_cert is set, name the key of that certificate"},
 		{"a key without a certificate", "remote: {tls_key: k, tls_client_ca: a}", "f.yaml: remote.tls_cert: is empty: remote.tls_key is set, name the certificate of that key"},
 		{"mTLS without TLS", "remote: {tls_client_ca: a}", "f.yaml: remote.tls_cert: is empty: remote.tls_client_ca is set, and only with TLS clients show certificates"},
-		{"streams of tenants", "tenancy: {enabled: true}\nremote: {streaming_writer: true}",
-			"f.yaml:2: remote.streaming_writer: is true: Jaeger sends spans of any tenant on a stream of any other, which tenancy.enabled rules out"},
 		{"an archive of nothing", "remote: {listen_address: off, archive_listen_address: ':1'}", "f.yaml:1: remote.archive_listen_address: has no effect while remote.listen_address is off"},
 		{"the archive at the same address", "remote: {archive_listen_address: '127.0.0.1:17271'}", "f.yaml:1: remote.archive_listen_address: is remote.listen_address too: two servers need two addresses"},
 		{"kept too short", "ingester: {keep: 1m}", "f.yaml:1: ingester.keep: 1m is less than three times reader.poll_interval, which is 30s"},
