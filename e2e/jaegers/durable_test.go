@@ -132,3 +132,32 @@ func TestKilledServerLosesNoBatchOfV2(t *testing.T) {
 	requireSame(t, "services", []string{"batch"}, services)
 	t.Log(fmt.Sprint(kills, " kills, ", total, " spans acknowledged, all there"))
 }
+
+// TestV2CanAcknowledgeWhatIsStored: with wait_for_result, what a sender was told to be taken is there at once, and survives the collector and the server.
+func TestV2CanAcknowledgeWhatIsStored(t *testing.T) {
+	j := start(t, v2remote, options{wait: true})
+	for n := range uint64(10) {
+		id := model.NewTraceID(1, n+1)
+		spans := batch(id, 20)
+		request, err := samples.AsOTLP(spans)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.SendOTLPgRPC(request); err != nil {
+			t.Fatal(err)
+		}
+		if n == 9 {
+			for _, p := range j.processes() {
+				p.Kill()
+			}
+			if err := j.start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := j.trace(id, "")
+		if err != nil {
+			t.Fatalf("trace %d was acknowledged: %v", n, err)
+		}
+		requireSame(t, id.String(), sent(spans), got)
+	}
+}

@@ -35,6 +35,7 @@ type options struct {
 	tenancy   bool   // every call needs a tenant
 	retention string // a duration; for ever if empty
 	split     bool   // collector and query service apart
+	wait      bool   // v2 acknowledges what is stored, see jaeger-config/v2/README.md
 }
 
 // tenants are those of a Jaeger with tenancy.
@@ -273,7 +274,10 @@ func remoteV2(t *testing.T, j *jaeger, dir string, o options) {
 	address, archive := j.serve(t, dir, "v2/tempo.yaml", o)
 	j.api = free(t)
 	add := func(config, tenant string, r *receivers.Receivers, more ...string) {
-		health := free(t)
+		health, path := free(t), file("v2/"+config+".yaml")
+		if o.wait {
+			path = edited(t, dir, path, "    queue:\n", "    queue:\n      wait_for_result: true\n")
+		}
 		for _, a := range []*string{&r.OTLPGRPC, &r.OTLPHTTP, &r.JaegerGRPC, &r.ThriftHTTP, &r.ThriftCompact, &r.ThriftBinary, &r.Zipkin} {
 			*a = free(t)
 		}
@@ -285,7 +289,7 @@ func remoteV2(t *testing.T, j *jaeger, dir string, o options) {
 		}
 		j.programs = append(j.programs, &process.Process{
 			Name: strings.TrimSpace("jaeger v2 " + config + " " + tenant), Log: filepath.Join(dir, config+tenant+".log"), Ready: process.Answers("http://" + health + "/status"), Dir: dir,
-			Command: append([]string{program("jaeger-v1.76/jaeger"), "--config=" + file("v2/"+config+".yaml")}, more...), Env: environment(env),
+			Command: append([]string{program("jaeger-v1.76/jaeger"), "--config=" + path}, more...), Env: environment(env),
 		})
 	}
 	switch {
@@ -302,6 +306,23 @@ func remoteV2(t *testing.T, j *jaeger, dir string, o options) {
 	default:
 		add("all-in-one", "", &j.Receivers)
 	}
+}
+
+// edited returns a copy of a file in which a text is replaced.
+func edited(t *testing.T, dir, name, text, by string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(content), text) != 1 {
+		t.Fatalf("%s has not %q once", name, text)
+	}
+	changed := filepath.Join(dir, filepath.Base(name))
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(content), text, by, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return changed
 }
 
 func environment(env map[string]string) (list []string) {

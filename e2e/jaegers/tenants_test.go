@@ -56,6 +56,10 @@ func TestTenantsSeeTheirOwn(t *testing.T) {
 					t.Errorf("%s archives a trace of %s: %v", tenant, other, err)
 				}
 
+				if _, err := j.call(http.MethodPost, "/api/archive/"+traces[1][0].TraceID.String(), tenant); err != nil {
+					t.Errorf("%s archives a trace of its own: %v", tenant, err)
+				}
+
 				start := samples.Now.Add(-3600e9).UnixMicro()
 				own, err := j.traces(fmt.Sprintf("/api/traces?raw=true&service=%s-front&start=%d", tenant, start), tenant)
 				if err != nil {
