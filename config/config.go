@@ -182,11 +182,11 @@ func (c *Config) Set(key, text string) error {
 	if err := k.field(&changed).set(text); err != nil {
 		return err
 	}
-	for _, p := range changed.conflicts() {
-		if p.Key == key {
-			return errors.New(p.Text)
+	if found := changed.conflicts(); len(found) > 0 {
+		if found[0].Key == key {
+			return errors.New(found[0].Text)
 		}
-		return fmt.Errorf("%s: %s", p.Key, p.Text)
+		return fmt.Errorf("%s: %s", found[0].Key, found[0].Text)
 	}
 	*c = changed
 	return nil

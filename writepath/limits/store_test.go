@@ -2,6 +2,7 @@ package limits_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -122,7 +123,7 @@ func (w *world) refused(code codes.Code, says string, pieces ...*tracepb.Resourc
 func (w *world) has(tenant string, id uint64, want int) {
 	w.t.Helper()
 	data, err := w.reader.Trace(w.t.Context(), tenant, idOf(id))
-	if want == 0 && err == readpath.ErrTraceNotFound { //nolint:errorlint // it is said to be just this
+	if want == 0 && errors.Is(err, readpath.ErrTraceNotFound) {
 		return
 	}
 	if err != nil {
