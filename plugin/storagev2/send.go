@@ -70,21 +70,26 @@ func withWarning(data []byte, warning string) ([]byte, error) {
 	if err := proto.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	text := &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: warning}}
 	for _, rs := range all.ResourceSpans {
 		for _, ss := range rs.ScopeSpans {
-			for _, span := range ss.Spans {
-				for _, a := range span.Attributes {
-					if list := a.GetValue().GetArrayValue(); a.GetKey() == warnings && list != nil {
-						list.Values = append(list.Values, text)
-						return proto.Marshal(&all)
-					}
-				}
-				list := &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{text}}}
-				span.Attributes = append(span.Attributes, &commonpb.KeyValue{Key: warnings, Value: &commonpb.AnyValue{Value: list}})
+			if len(ss.Spans) > 0 {
+				warn(ss.Spans[0], warning)
 				return proto.Marshal(&all)
 			}
 		}
 	}
 	return data, nil
+}
+
+// warn adds a warning to those that a span has.
+func warn(span *tracepb.Span, warning string) {
+	text := &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: warning}}
+	for _, a := range span.Attributes {
+		if list := a.GetValue().GetArrayValue(); a.GetKey() == warnings && list != nil {
+			list.Values = append(list.Values, text)
+			return
+		}
+	}
+	list := &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{text}}}
+	span.Attributes = append(span.Attributes, &commonpb.KeyValue{Key: warnings, Value: &commonpb.AnyValue{Value: list}})
 }
