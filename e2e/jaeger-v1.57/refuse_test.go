@@ -69,7 +69,7 @@ func TestBadStartsAreRefused(t *testing.T) {
 			return []string{"--config", writeFile(t, "tempo.yaml", fmt.Sprintf("storage:\n  path: %s\nadmin:\n  listen_address: %s\n", t.TempDir(), busyPort(t)))}
 		}, exit: 1, says: []string{"admin.listen_address", "in use"}},
 		{name: "unknown flag", args: func(*testing.T) []string { return []string{"--confg=x"} }, exit: 2, says: []string{"--confg", "--help"}},
-		{name: "argument", args: func(*testing.T) []string { return []string{"serve"} }, exit: 2, says: []string{`"serve"`, "--help"}},
+		{name: "argument", args: func(*testing.T) []string { return []string{"sarve"} }, exit: 2, says: []string{`"sarve"`, "--help"}},
 		{name: "started by hand", args: func(*testing.T) []string { return nil }, byHand: true, exit: 2,
 			says: []string{"started by Jaeger, not by hand", "--grpc-storage-plugin.binary"}},
 	} {
