@@ -236,11 +236,11 @@ func (s *search) read(ctx context.Context, candidates, all []index.Hit) (done bo
 			if s.full(hit) {
 				return errEnough
 			}
-			start, any, err := s.newest(matcher, value)
+			start, holds, err := s.newest(matcher, value)
 			if err != nil {
 				return fmt.Errorf("trace %s: %w", trace.ID(hit.Key), err)
 			}
-			if found := (index.Hit{Key: hit.Key, Start: start}); any && !s.before(found) {
+			if found := (index.Hit{Key: hit.Key, Start: start}); holds && !s.before(found) {
 				s.add(found)
 			}
 			return nil
@@ -265,10 +265,10 @@ func (s *search) values(ctx context.Context, hits []index.Hit, yield func(hit in
 	return fetchTraces(ctx, s.db, ids, func(id trace.ID, o Outcome) error {
 		hit := hits[n]
 		n++
+		if errors.Is(o.Err, tempodb.ErrNotFound) {
+			return nil // its block went since
+		}
 		if err := s.note(o.Err); err != nil {
-			if errors.Is(err, tempodb.ErrNotFound) {
-				return nil // its block went since
-			}
 			return fmt.Errorf("trace %s: %w", id, err)
 		}
 		return yield(hit, o.Value)
@@ -276,18 +276,18 @@ func (s *search) values(ctx context.Context, hits []index.Hit, yield func(hit in
 }
 
 // newest returns the start of the newest span on which the filter holds.
-func (s *search) newest(m *spanfilter.Matcher, value []byte) (start int64, any bool, err error) {
+func (s *search) newest(m *spanfilter.Matcher, value []byte) (start int64, found bool, err error) {
 	err = trace.WalkShells(value, func(shell *trace.Shell, span []byte) error {
 		holds, err := m.Holds(shell, span)
 		if err != nil || !holds {
 			return err
 		}
-		if at := int64(m.Span().Start); s.query.Start.Contains(at) && at <= s.upper && (!any || at > start) {
-			start, any = at, true
+		if at := int64(m.Span().Start); s.query.Start.Contains(at) && at <= s.upper && (!found || at > start) {
+			start, found = at, true
 		}
 		return nil
 	})
-	return start, any, err
+	return start, found, err
 }
 
 // before reports whether a hit stands before the page.

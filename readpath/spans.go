@@ -152,8 +152,8 @@ func newSpanSearch(tenant string, q *SpanQuery) (*spanSearch, error) {
 	}
 	s := &spanSearch{filter: q.Filter, size: min(q.PageSize, maxPage), decided: make(map[tempodb.Key]struct{})}
 	s.query = &index.Query{Start: timeRange(q.StartMin, q.StartMax), Duration: index.Everything}
-	print := appendText(nil, tenant)
-	print = binary.AppendVarint(binary.AppendVarint(print, s.query.Start.Min), s.query.Start.Max)
+	asked := appendText(nil, tenant)
+	asked = binary.AppendVarint(binary.AppendVarint(asked, s.query.Start.Min), s.query.Start.Max)
 	var ordered [len(spanFieldNames)]bool
 	for _, o := range q.OrderBy {
 		if int(o.Field) >= len(ordered) || ordered[o.Field] {
@@ -168,10 +168,10 @@ func newSpanSearch(tenant string, q *SpanQuery) (*spanSearch, error) {
 		}
 	}
 	for _, o := range s.order {
-		print = append(print, byte(o.Field), map[bool]byte{false: 'a', true: 'd'}[o.Descending])
+		asked = append(asked, byte(o.Field), map[bool]byte{false: 'a', true: 'd'}[o.Descending])
 	}
 	if q.Filter != nil {
-		print = q.Filter.AppendTo(print)
+		asked = q.Filter.AppendTo(asked)
 		plan := q.Filter.Plan()
 		if plan.Named {
 			s.named = namedHits(plan)
@@ -179,7 +179,7 @@ func newSpanSearch(tenant string, q *SpanQuery) (*spanSearch, error) {
 		s.query.Where, s.query.Duration = plan.Over, plan.Duration
 		s.query.Start.Min, s.query.Start.Max = max(s.query.Start.Min, plan.Start.Min), min(s.query.Start.Max, plan.Start.Max)
 	}
-	s.fingerprint = xxhash.Sum64(print)
+	s.fingerprint = xxhash.Sum64(asked)
 	if q.PageToken != "" {
 		var err error
 		if s.after, err = parseSpanPlace(q.PageToken, s.fingerprint); err != nil {

@@ -300,7 +300,7 @@ const (
 
 func in(space byte, key string) tracedb.Attribute { return tracedb.Attribute{Key: key, Space: space} }
 
-// isErrorOf reports whether r is to the attribute that a status stands for.
+// isError reports whether r is to the attribute that a status stands for.
 func (r *ref) isError() bool {
 	return r.isAttribute && r.name == keyError && (r.level == ofSpan || r.level == unqualified)
 }

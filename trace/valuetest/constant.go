@@ -110,7 +110,7 @@ func compareNumbers(a, b number) (order int, ok bool) {
 	case a.kind == integer && b.kind == integer:
 		return cmp.Compare(a.int, b.int), true
 	case a.kind == double && b.kind == double:
-		return cmp.Compare(a.double, b.double), a.double == a.double && b.double == b.double
+		return cmp.Compare(a.double, b.double), !math.IsNaN(a.double) && !math.IsNaN(b.double)
 	case a.kind == double && b.kind == integer:
 		order, ok = compareNumbers(b, a)
 		return -order, ok

@@ -60,12 +60,6 @@ func drawAttributes(t *rapid.T) (all []*commonv1.KeyValue) {
 	return all
 }
 
-func id(b ...byte) []byte {
-	all := make([]byte, 16-8*(len(b)%2))
-	copy(all, b)
-	return all
-}
-
 // DrawSpan draws a span, alone in its resource and scope, of a trace and with an ID of these numbers.
 func DrawSpan(t *rapid.T, trace, span byte) *tracev1.ResourceSpans {
 	start := Begin.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "start")) * time.Microsecond)
