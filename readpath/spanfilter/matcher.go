@@ -12,7 +12,6 @@ type Matcher struct {
 	shell       *trace.Shell
 	span        trace.SpanView
 	event, link int // those that are picked; nonePicked
-	buf         []byte
 	err         error
 }
 

@@ -166,7 +166,6 @@ func naive(test *Test, v *commonv1.AnyValue) bool {
 			} else if (c.typ == Any || c.typ == Int) && err == nil {
 				exact := c.text
 				if _, err := strconv.ParseInt(c.text, 10, 64); err != nil {
-					exact = strconv.FormatFloat(f, 'f', -1, 64) // a double it is
 					r := new(big.Rat).SetFloat64(f)
 					if r == nil {
 						break
