@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -70,5 +71,20 @@ func (n *Node) Remote(ctx context.Context) error {
 	n.admin.Metrics.MustRegister(RemoteMetrics(n.remote))
 	n.closeLast(func() error { tenants.Close(); return nil })
 	n.closeLast(func() error { n.remote.Stop(); return nil })
-	return n.remote.Serve(Services(n.cfg, tenants.Of, writer, reader), tracing.RootOptions()...)
+	if err := n.remote.Serve(Services(n.cfg, tenants.Of, writer, reader), tracing.RootOptions()...); err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(context.Background())
+	var watched sync.WaitGroup
+	watched.Go(func() {
+		if err := n.remote.Wait(watching); err != nil {
+			n.end(err)
+		}
+	})
+	n.closeLast(func() error {
+		stop()
+		watched.Wait()
+		return nil
+	})
+	return nil
 }

@@ -43,7 +43,7 @@ func clients() int {
 }
 
 // patient is long enough for the polite client beside them, on two cores.
-func patient() time.Duration { return time.Duration(2+clients()/60) * time.Second }
+func patient() time.Duration { return time.Duration(slower*(3+clients()/60)) * time.Second }
 
 // abused has a server live through something. All the while a polite client writes spans and reads each back. Afterwards goroutines and memory must be
 // what they were.

@@ -1,0 +1,6 @@
+//go:build race
+
+package remote
+
+// slower is how much slower all is under the race detector.
+const slower = 5
