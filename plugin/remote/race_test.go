@@ -3,4 +3,4 @@
 package remote
 
 // slower is how much slower all is under the race detector.
-const slower = 5
+const slower = 3
