@@ -52,9 +52,9 @@ func isDouble(a tracedb.Attribute, number float64) *index.Expr {
 	if abs := math.Abs(number); abs >= 1<<53 && abs <= 1<<63 {
 		forms = append(forms, strconv.FormatFloat(number, 'f', 0, 64)) // as an integer has it
 	}
-	var any []*index.Expr
+	var either []*index.Expr
 	for _, form := range forms {
-		any = append(any, a.Is(form))
+		either = append(either, a.Is(form))
 	}
-	return index.Or(any...)
+	return index.Or(either...)
 }
