@@ -397,6 +397,9 @@ func TestEveryCallAnswersAsTheModelDoes(t *testing.T) {
 	w.compareTraces(m, older)
 	found := 0
 	for n := range *modelQueries {
+		if n > 0 && n%500 == 0 {
+			t.Logf("%d queries", n)
+		}
 		q := d.query(m)
 		p := q.v2(d)
 		if n%4 == 1 {
