@@ -348,13 +348,13 @@ func (w *world) fill(d *drawer, traces int) *model {
 	for range len(groups) / 20 {
 		groups = append(groups, groups[d.IntN(len(groups))])
 	}
-	// More than half stays in the log: a filter reads many traces, and blocks take time for each.
+	// Most stays in the log: a filter may read every trace, and a block takes a millisecond for each.
 	const phases = 10
 	older := storage_v1.NewSpanWriterPluginClient(w.conn)
 	for phase := range phases {
 		part := groups
 		if phase < phases-1 {
-			part = groups[:len(groups)/20]
+			part = groups[:min(len(groups)/20, 60)]
 		}
 		groups = groups[len(part):]
 		for batch := range slices.Chunk(part, 50) {
