@@ -2,6 +2,7 @@ package ring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -15,7 +16,7 @@ func cortexLogger(logger *slog.Logger) log.Logger {
 		return log.NewNopLogger()
 	}
 	return log.LoggerFunc(func(pairs ...any) error {
-		at, message := slog.LevelInfo, ""
+		at, message, stopped := slog.LevelInfo, "", false
 		var rest []any
 		for i := 0; i+1 < len(pairs); i += 2 {
 			switch key := fmt.Sprint(pairs[i]); {
@@ -25,7 +26,13 @@ func cortexLogger(logger *slog.Logger) log.Logger {
 				message = fmt.Sprint(pairs[i+1])
 			default:
 				rest = append(rest, key, pairs[i+1])
+				if err, ok := pairs[i+1].(error); ok && errors.Is(err, context.Canceled) {
+					stopped = true
+				}
 			}
+		}
+		if stopped {
+			at = min(at, slog.LevelDebug) // this process ends: what it had begun need not succeed
 		}
 		logger.Log(context.Background(), at, "ring: "+message, rest...)
 		return nil
