@@ -34,7 +34,7 @@ type Member struct {
 }
 
 // Join enters the ring: at once where it stood before if it has tokens from before, else JOINING, and ACTIVE after Config.Settle.
-// It returns when it is registered, or is about to be. Who joins also watches.
+// It returns when it is registered: Active is then true of who stood there before. Who joins also watches.
 func (s *Store) Join(ctx context.Context, c Config, self Self) (*Member, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -92,10 +92,32 @@ func (s *Store) Join(ctx context.Context, c Config, self Self) (*Member, error) 
 	if err == nil {
 		err = start(ctx, m.lifecycler)
 	}
+	if err == nil {
+		err = m.registered(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("join ring %s: %w", c.Name, err), watched.Close())
 	}
 	return m, nil
+}
+
+// registered waits until the ring has this instance; a lifecycler counts as running before it has.
+func (m *Member) registered(ctx context.Context) error {
+	poll := time.NewTicker(time.Millisecond) // it tells nobody
+	defer poll.Stop()
+	for m.lifecycler.GetState() == ring.PENDING {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			m.lifecycler.StopAsync()
+			_ = m.lifecycler.AwaitTerminated(context.Background()) // that it was cut short is the reason
+			return fmt.Errorf("instance %s: %w", m.lifecycler.ID, ctx.Err())
+		}
+		if state := m.lifecycler.State(); state != services.Running {
+			return errors.Join(fmt.Errorf("instance %s is not registered: %v", m.lifecycler.ID, state), m.lifecycler.FailureCase())
+		}
+	}
+	return nil
 }
 
 // restart makes an instance PENDING that ended while it was JOINING. The lifecycler means to, without a newer heartbeat, which gossip takes for no change: then it
