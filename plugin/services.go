@@ -24,6 +24,8 @@ type Writer interface {
 type Reader interface {
 	// Trace returns all spans of a trace as TracesData, or readpath.ErrTraceNotFound; what there is of it with a *tempodb.PartialError.
 	Trace(ctx context.Context, tenant string, id trace.ID) ([]byte, error)
+	// Traces calls yield as FindTraces does with each of the traces of ids that is there, in their order.
+	Traces(ctx context.Context, tenant string, ids []trace.ID, yield func(id trace.ID, data []byte, missing error) error) error
 	FindTraceIDs(ctx context.Context, tenant string, q *readpath.Query) (ids []trace.ID, next string, err error)
 	// FindTraces calls yield with each trace found, whole, or with what wraps a *tempodb.PartialError; yield may keep data. It stops at yield's first error
 	// and returns it.

@@ -111,7 +111,11 @@ func (s *naiveStore) FindTraces(ctx context.Context, tenant string, q *readpath.
 	return nil
 }
 
-// FindSummaries and FindSpans are not what these services ask.
+// Traces, FindSummaries and FindSpans are not what these services ask.
+func (s *naiveStore) Traces(context.Context, string, []trace.ID, func(trace.ID, []byte, error) error) error {
+	return errors.ErrUnsupported
+}
+
 func (s *naiveStore) FindSummaries(context.Context, string, *readpath.Query, func(trace.ID, *trace.Summary) error) (string, error) {
 	return "", errors.ErrUnsupported
 }

@@ -39,6 +39,24 @@ func (r *Reader) Trace(ctx context.Context, tenant string, id trace.ID) ([]byte,
 	return data, nil
 }
 
+// Traces calls yield with each of the traces of ids that is there, in their order, as FindTraces does; they are read several at a time. It ends with the first error of
+// yield.
+func (r *Reader) Traces(ctx context.Context, tenant string, ids []trace.ID, yield func(id trace.ID, data []byte, missing error) error) error {
+	db, err := r.store.Database(ctx, tenant)
+	if err != nil || db == nil {
+		return err
+	}
+	return fetchTraces(ctx, db, ids, func(id trace.ID, o Outcome) error {
+		if errors.Is(o.Err, tempodb.ErrNotFound) {
+			return nil
+		}
+		if o.Err != nil && !isPartial(o.Err) {
+			return fmt.Errorf("trace %s: %w", id, o.Err)
+		}
+		return yield(id, o.Value, o.Err)
+	})
+}
+
 // FindTraceIDs returns the IDs of the traces that q asks for, newest first, and the token of the next page; with a *tempodb.PartialError those that could be found. A query
 // that can't be answered is a *QueryError.
 func (r *Reader) FindTraceIDs(ctx context.Context, tenant string, q *Query) (ids []trace.ID, next string, err error) {

@@ -21,6 +21,17 @@ func (r countedReader) Trace(ctx context.Context, tenant string, id trace.ID) ([
 	return data, err
 }
 
+// Traces implements plugin.Reader.
+func (r countedReader) Traces(ctx context.Context, tenant string, ids []trace.ID, yield func(trace.ID, []byte, error) error) error {
+	if err := read(ctx); err != nil {
+		return err
+	}
+	return r.Reader.Traces(ctx, tenant, ids, func(id trace.ID, data []byte, missing error) error {
+		holds(ctx, len(data))
+		return yield(id, data, missing)
+	})
+}
+
 // FindTraces implements plugin.Reader.
 func (r countedReader) FindTraces(ctx context.Context, tenant string, q *readpath.Query, yield func(trace.ID, []byte, error) error) error {
 	if err := read(ctx); err != nil {

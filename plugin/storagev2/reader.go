@@ -2,7 +2,6 @@ package storagev2
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -44,16 +43,17 @@ func (r traceReader) GetTraces(req *storagepb.GetTracesRequest, to grpc.ServerSt
 			ids = append(ids, id)
 		}
 	}
-	for _, id := range ids {
-		data, missing := r.reader.Trace(ctx, tenant, id)
-		if errors.Is(missing, readpath.ErrTraceNotFound) {
-			continue
-		}
+	return plugin.StatusOf(r.reader.Traces(ctx, tenant, ids, r.sender(to, tenant)))
+}
+
+// sender sends traces of tenant as they are read.
+func (r traceReader) sender(to stream, tenant string) func(trace.ID, []byte, error) error {
+	return func(id trace.ID, data []byte, missing error) error {
 		if err := r.sendTrace(to, data, missing); err != nil {
-			return plugin.StatusOf(fmt.Errorf("trace %s of tenant %s: %w", id, tenant, err))
+			return fmt.Errorf("trace %s of tenant %s: %w", id, tenant, err)
 		}
+		return nil
 	}
-	return nil
 }
 
 // FindTraces sends the traces that are found, whole.
@@ -66,12 +66,7 @@ func (r traceReader) FindTraces(req *storagepb.FindTracesRequest, to grpc.Server
 	if q.PageSize != 0 {
 		return invalid("whole traces do not come by pages: set search_depth, or find IDs or summaries by pages")
 	}
-	return plugin.StatusOf(r.reader.FindTraces(ctx, tenant, q, func(id trace.ID, data []byte, missing error) error {
-		if err := r.sendTrace(to, data, missing); err != nil {
-			return fmt.Errorf("trace %s of tenant %s: %w", id, tenant, err)
-		}
-		return nil
-	}))
+	return plugin.StatusOf(r.reader.FindTraces(ctx, tenant, q, r.sender(to, tenant)))
 }
 
 // question is whose data a query is about, and what it asks. Its errors are statuses.

@@ -76,6 +76,24 @@ func TestWhatIsExportedIsRead(t *testing.T) {
 	}
 }
 
+func TestManyTracesComeInTheOrderTheyWereAskedFor(t *testing.T) {
+	w := newWorld(t)
+	const n = 50
+	var ids [][]byte
+	var want []string
+	for i := range byte(n) {
+		w.mustExport(from("shop", someSpan(i+1, 1)))
+		if i == n/2 {
+			w.cut()
+		}
+		id := traceIDOf(n - i)
+		ids, want = append(ids, id, traceIDOf(100+i)), append(want, string(id))
+	}
+	if order, _, _ := w.get(ids...); !slices.Equal(order, want) {
+		t.Errorf("%x\nwant %x", order, want)
+	}
+}
+
 var sortedSpans = protocmp.SortRepeated(func(a, b *tracepb.Span) bool { return bytes.Compare(a.SpanId, b.SpanId) < 0 })
 
 func TestALargeTraceComesInChunksAndALargeSpanAlone(t *testing.T) {
@@ -339,7 +357,9 @@ func (s *stub) Write(context.Context, string, []byte) (trace.Rejected, error) {
 	return trace.Rejected{}, s.writeErr
 }
 
-func (s *stub) Trace(context.Context, string, trace.ID) ([]byte, error) { return s.data, s.missing }
+func (s *stub) Traces(_ context.Context, _ string, _ []trace.ID, yield func(trace.ID, []byte, error) error) error {
+	return yield(trace.ID{1}, s.data, s.missing)
+}
 
 func (s *stub) FindTraces(_ context.Context, _ string, _ *readpath.Query, yield func(trace.ID, []byte, error) error) error {
 	return yield(trace.ID{1}, s.data, s.missing)
