@@ -3,6 +3,7 @@ package ring
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cortexproject/cortex/pkg/ring"
@@ -19,12 +20,28 @@ type Push struct {
 	batch *batch
 }
 
-// End says how the push ended: nil if To has taken all of its tokens. It must be called once, and does not wait.
-func (p *Push) End(err error) { p.batch.record(p, err) }
+// End says how the push ended: nil if To has taken all of its tokens. It, or Refuse, must be called once, and does not wait.
+func (p *Push) End(err error) { p.batch.record(p, err, nil) }
+
+// Refuse says that the push ended and that To will never take some of its tokens, because of what came with them; it has taken the others. of are their places in
+// Indexes, in ascending order.
+func (p *Push) Refuse(err error, of []int) { p.batch.record(p, err, of) }
+
+// RefusedError says that a write quorum of a batch's tokens has all but some, which so many of their replicas refuse that they can have none.
+type RefusedError struct {
+	// Tokens are their indexes in the batch, in ascending order.
+	Tokens []int
+	// Err is why the first replica that refused some did.
+	Err error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Batch calls push once for each instance that is a replica of some of the tokens. It returns nil as soon as each token was taken by a write quorum of
 // its replicas: more than half of as many as the ring keeps, no two of them in one zone if zones count. An error is one that a push ended with, the most
-// telling: one that blames what was pushed before one that blames the instance. Where too few replicas are there to try, it is Unavailable.
+// telling: one that blames what was pushed before one that blames the instance. Where too few replicas are there to try, it is Unavailable. A *RefusedError
+// comes when all tokens that it does not name have their quorum: a token whose replicas have partly failed, and partly refused it, may be tried again.
 //
 // push should not wait, but see to it that the Push ends. Pushes may go on after Batch has returned, at the end of ctx and otherwise.
 func (r *Ring) Batch(ctx context.Context, tokens []uint32, push func(*Push)) error {
@@ -42,16 +59,19 @@ type batch struct {
 
 	mu      sync.Mutex
 	tokens  []tally
-	open    int   // tokens that have no quorum yet
-	worst   error // the most telling
+	open    int   // tokens that are neither taken by a quorum nor refused
+	lost    bool  // one can have no quorum, and was not refused
+	worst   error // the most telling that a push ended with
+	refused RefusedError
 	over    bool
 	decided chan struct{} // closed when over
 }
 
 // tally is how a token stands.
 type tally struct {
-	needs int // how many replicas must still take it
-	bears int // how many may still fail
+	needs  int  // how many replicas must still take it
+	bears  int  // how many may still not
+	failed bool // one did not, and did not refuse it either
 }
 
 // replicas finds the instances that keep a token. ring.Ring is one.
@@ -123,7 +143,7 @@ next:
 }
 
 func (b *batch) run(ctx context.Context, push func(*Push)) error {
-	if b.open == 0 {
+	if len(b.tokens) == 0 {
 		return nil
 	}
 	for i := range b.pushes {
@@ -136,39 +156,55 @@ func (b *batch) run(ctx context.Context, push func(*Push)) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open > 0 {
+	switch {
+	case b.lost:
 		return b.worst
+	case len(b.refused.Tokens) > 0:
+		slices.Sort(b.refused.Tokens)
+		return &b.refused
+	default:
+		return nil
 	}
-	return nil
 }
 
-func (b *batch) record(p *Push, err error) {
+// record is how a push ended: with err for all of its tokens, or only for those at the places refused.
+func (b *batch) record(p *Push, err error, refused []int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err != nil && (b.worst == nil || telling(err) > telling(b.worst)) {
+	if b.over {
+		return
+	}
+	switch {
+	case refused == nil && err != nil && (b.worst == nil || telling(err) > telling(b.worst)):
 		b.worst = err
+	case refused != nil && b.refused.Err == nil:
+		b.refused.Err = err
 	}
 	// Of as many outcomes as a token has replicas, only one of needs and bears can run out, once.
-	for _, i := range p.Indexes {
+	partly := refused != nil
+	for place, i := range p.Indexes {
 		t := &b.tokens[i]
-		switch {
-		case err == nil:
+		refuses := len(refused) > 0 && refused[0] == place
+		if refuses {
+			refused = refused[1:]
+		}
+		if err == nil || partly && !refuses {
 			if t.needs--; t.needs == 0 {
 				b.open--
 			}
+			continue
+		}
+		t.failed = t.failed || !partly
+		switch t.bears--; {
+		case t.bears != -1:
+		case t.failed:
+			b.lost = true
 		default:
-			if t.bears--; t.bears == -1 {
-				b.end()
-			}
+			b.open--
+			b.refused.Tokens = append(b.refused.Tokens, i)
 		}
 	}
-	if b.open == 0 {
-		b.end()
-	}
-}
-
-func (b *batch) end() {
-	if !b.over {
+	if b.open == 0 || b.lost {
 		b.over = true
 		close(b.decided)
 	}

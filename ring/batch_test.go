@@ -26,6 +26,8 @@ var (
 	errFull = status.Error(codes.ResourceExhausted, "full")
 	errBad  = status.Error(codes.InvalidArgument, "bad")
 	errOdd  = status.Error(codes.Internal, "odd")
+	// errNever is of some tokens.
+	errNever = status.Error(codes.ResourceExhausted, "never")
 )
 
 // A Batch ends with the push that decides it: the first after which all tokens have a quorum, or one can't have it any more.
@@ -45,9 +47,19 @@ func TestABatchEndsWhenItIsDecided(t *testing.T) {
 			tokens[i] = uint32(i)
 			where[i] = rapid.Permutation(instances).Draw(t, "place")[:rapid.IntRange(quorum, c.Replication).Draw(t, "healthy")]
 		}
-		outcome := make(map[string]error)
+		outcome, refuses := make(map[string]error), make(map[string][]int)
 		for _, i := range instances {
-			outcome[i.Addr] = rapid.SampledFrom([]error{nil, nil, nil, errGone, errFull, errBad, errOdd}).Draw(t, "outcome")
+			outcome[i.Addr] = rapid.SampledFrom([]error{nil, nil, nil, errGone, errFull, errBad, errOdd, errNever, errNever}).Draw(t, "outcome")
+			if outcome[i.Addr] == errNever {
+				refuses[i.Addr] = rapid.SliceOfDistinct(rapid.IntRange(0, len(where)-1), rapid.ID).Draw(t, "refused")
+			}
+		}
+		// What an instance does with a token: take it (nil), refuse it, or fail.
+		does := func(address string, token int) error {
+			if err := outcome[address]; err != errNever || slices.Contains(refuses[address], token) {
+				return err
+			}
+			return nil
 		}
 
 		// The model counts the tokens' distinct replicas, or their zones, anew after each push.
@@ -85,43 +97,68 @@ func TestABatchEndsWhenItIsDecided(t *testing.T) {
 		}
 		ended := make(map[string]bool)
 		var failed []error
+		var wasRefused []int
 		for _, n := range rapid.Permutation(indexesOf(b.pushes)).Draw(t, "order") {
 			p := &b.pushes[n]
 			wasOver := b.over
-			err := outcome[p.To.Address]
-			p.End(err)
-			ended[p.To.Address] = true
-			if err != nil && !wasOver {
-				failed = append(failed, err)
+			switch err := outcome[p.To.Address]; {
+			case err == errNever:
+				of := []int{}
+				for place, token := range p.Indexes {
+					if does(p.To.Address, token) != nil {
+						of = append(of, place)
+					}
+				}
+				p.Refuse(err, of)
+			default:
+				p.End(err)
+				if err != nil && !wasOver {
+					failed = append(failed, err)
+				}
 			}
+			if wasOver {
+				continue
+			}
+			ended[p.To.Address] = true
 			taken, lost := 0, 0
-			for _, set := range eligible {
-				has, may := 0, 0
+			var refused []int
+			for i, set := range eligible {
+				has, may, failures := 0, 0, 0
 				for _, address := range set {
-					if !ended[address] || outcome[address] == nil {
+					err := does(address, i)
+					if !ended[address] || err == nil {
 						may++
 					}
-					if ended[address] && outcome[address] == nil {
+					if ended[address] && err == nil {
 						has++
 					}
+					if ended[address] && err != nil && err != errNever {
+						failures++
+					}
 				}
-				if has >= quorum {
+				switch {
+				case has >= quorum:
 					taken++
-				}
-				if may < quorum {
+				case may < quorum && slices.Contains(wasRefused, i), may < quorum && failures == 0: // who fails after it was refused changes nothing
+					refused = append(refused, i)
+				case may < quorum:
 					lost++
 				}
 			}
-			if decided := taken == len(where) || lost > 0; b.over != decided {
-				t.Fatalf("of %d tokens %d have a quorum and %d can't have it: decided is %v", len(where), taken, lost, b.over)
+			wasRefused = refused
+			if decided := taken+len(refused) == len(where) || lost > 0; b.over != decided {
+				t.Fatalf("of %d tokens %d have a quorum, %d are refused and %d can't have it: decided is %v", len(where), taken, len(refused), lost, b.over)
 			}
-			if !b.over || wasOver {
+			if !b.over {
 				continue
 			}
 			got := b.run(context.Background(), func(*Push) {})
 			if lost == 0 {
-				if got != nil {
+				var refusal *RefusedError
+				if len(refused) == 0 && got != nil {
 					t.Fatalf("taken, and yet %v", got)
+				} else if len(refused) > 0 && (!errors.As(got, &refusal) || !slices.Equal(refusal.Tokens, refused) || !errors.Is(got, errNever)) {
+					t.Fatalf("%v are refused, and it is told that %v", refused, got)
 				}
 				continue
 			}
