@@ -291,6 +291,10 @@ func TestSpansThatCannotBeStoredAreRefused(t *testing.T) {
 	if err := write(t.Context(), someSpan(1, 1)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), store.rejected.Reason) {
 		t.Errorf("a span that the store refused: %v", err)
 	}
+	store.rejected = &trace.Rejected{Spans: 1, Reason: "it is too much", Limit: status.Error(codes.ResourceExhausted, "it is too much")}
+	if err := write(t.Context(), someSpan(1, 1)); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "too much") {
+		t.Errorf("a span that a limit refused: %v", err)
+	}
 }
 
 func TestATraceThatMayLackSpansIsAnErrorOrBearsAWarning(t *testing.T) {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/jaegertracing/jaeger/model"
@@ -48,6 +49,9 @@ func (w spanWriter) write(ctx context.Context, tenant string, span *model.Span) 
 	rejected, err := w.writer.Write(ctx, tenant, otlp)
 	if err != nil {
 		return nil, statusOf(err)
+	}
+	if rejected.Limit != nil {
+		return nil, statusOf(fmt.Errorf("write spans: %w", rejected.Limit))
 	}
 	if rejected.Spans > 0 {
 		return nil, status.Error(codes.InvalidArgument, rejected.Reason)

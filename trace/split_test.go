@@ -278,7 +278,7 @@ func TestSplitNamesTheFirstRefusedSpansAndCountsAll(t *testing.T) {
 	}
 	var s Splitter
 	_, rejected, err := s.Split(requestOf(bad("aaaaaaaa"), bad(""), bad(strings.Repeat("b", 20)), bad("cccccccc"), bad("dddddddd")))
-	want := Rejected{5, "span 6161616161616161: trace ID is not 16 bytes long; " +
+	want := Rejected{Spans: 5, Reason: "span 6161616161616161: trace ID is not 16 bytes long; " +
 		"span without ID: trace ID is not 16 bytes long; " +
 		"span 62626262626262626262626262626262... (20 bytes): trace ID is not 16 bytes long; and 2 more"}
 	if err != nil || rejected != want {

@@ -53,4 +53,6 @@ type Rejected struct {
 	Spans int
 	// Reason names the first few refused spans and what was wrong with each; empty if none was refused.
 	Reason string
+	// Limit is the gRPC status that says which limit refused some of them; nil if none did.
+	Limit error
 }

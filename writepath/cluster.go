@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,10 @@ func (c *Cluster) Append(ctx context.Context, tenant string, entries []tempodb.E
 	deadline := time.Now().Add(c.opts.RetryFor)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := c.ring.Batch(ctx, tokens, push)
+		var refused *ring.RefusedError
+		if errors.As(err, &refused) {
+			return &client.RefusedError{Entries: refused.Tokens, Err: refused.Err}
+		}
 		if status.Code(err) != codes.Unavailable || c.ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
 			return err
 		}

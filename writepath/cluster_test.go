@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,6 +62,18 @@ func (m *memory) Push(_ context.Context, r *ingesterpb.PushRequest) (*ingesterpb
 	defer m.mu.Unlock()
 	answer := new(ingesterpb.PushResponse)
 	for _, g := range r.Groups {
+		if g.Tenant == "partly" {
+			outcome := new(ingesterpb.Outcome)
+			for i, value := range g.Values {
+				if bytes.Contains(value, []byte("[13 ")) {
+					outcome.Code, outcome.Message, outcome.Refused = uint32(codes.InvalidArgument), "unlucky", append(outcome.Refused, uint32(i))
+				} else {
+					m.values[g.Tenant+string(g.Keys[16*i:16*i+16])] = value
+				}
+			}
+			answer.Outcomes = append(answer.Outcomes, outcome)
+			continue
+		}
 		if g.Tenant == "refused" {
 			answer.Outcomes = append(answer.Outcomes, &ingesterpb.Outcome{Code: uint32(codes.ResourceExhausted), Message: "too much", RetryAfterMs: 1500})
 			continue
@@ -282,6 +296,37 @@ func TestEntriesGoToTheirReplicasOnly(t *testing.T) {
 			}
 		}
 		if copies != 3 {
+			t.Errorf("%d ingesters have %q", copies, e.Value)
+		}
+	}
+}
+
+func TestSingleEntriesAreRefusedByAllTheirReplicas(t *testing.T) {
+	t.Parallel()
+	ingesters, c := start(t, 5, writepath.ClusterOptions{})
+	var entries []tempodb.Entry
+	var want []int
+	for i := range 200 {
+		if i%9 == 0 {
+			want = append(want, i)
+			entries = append(entries, entry(13, i))
+			continue
+		}
+		entries = append(entries, entry(i))
+	}
+	err := c.Append(t.Context(), "partly", entries)
+	var refused *client.RefusedError
+	if !errors.As(err, &refused) || !slices.Equal(refused.Entries, want) || status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "unlucky") {
+		t.Fatalf("%v, %v", refused, err)
+	}
+	for i, e := range entries {
+		copies := 0
+		for _, m := range ingesters {
+			if v, ok := m.value("partly", e.Key); ok && bytes.Equal(v, e.Value) {
+				copies++
+			}
+		}
+		if refused := slices.Contains(want, i); refused && copies != 0 || !refused && copies < 2 {
 			t.Errorf("%d ingesters have %q", copies, e.Value)
 		}
 	}

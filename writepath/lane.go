@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -98,7 +99,7 @@ func (c *Cluster) drain(l *lane) {
 		c.mu.Unlock()
 		for n, i := range items {
 			if err == nil && outcomes != nil {
-				i.push.End(outcomes[n])
+				end(i.push, outcomes[n])
 			} else {
 				i.push.End(err)
 			}
@@ -106,6 +107,16 @@ func (c *Cluster) drain(l *lane) {
 		clear(items)
 		clear(groups)
 	}
+}
+
+// end ends a push with the outcome of its group.
+func end(p *ring.Push, outcome error) {
+	var refused *client.RefusedError
+	if errors.As(outcome, &refused) {
+		p.Refuse(refused.Err, refused.Entries)
+		return
+	}
+	p.End(outcome)
 }
 
 // next takes what goes together from what waits. If that is nothing, the caller has ended.

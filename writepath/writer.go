@@ -2,17 +2,21 @@ package writepath
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/writepath/ingester/client"
 )
 
 // Store takes entries to where they are durable: a *tracedb.Store in this process, a *Cluster on others.
 type Store interface {
-	// Append stores entries, pieces of traces under their IDs, for tenant. When it returns nil they are durable, and every query finds them; after an
-	// error they may be stored or not, and may be appended again. It copies what it keeps.
+	// Append stores entries, pieces of traces under their IDs, for tenant. When it returns nil they are durable, and every query finds them; with a
+	// *client.RefusedError all are but those that it names. After another error they may be stored or not, and may be appended again. It copies what it keeps.
 	Append(ctx context.Context, tenant string, entries []tempodb.Entry) error
 }
 
@@ -34,7 +38,8 @@ func NewWriter(store Store) *Writer {
 }
 
 // Write stores the spans of an OTLP export request (or TracesData, which has the same form) for tenant. When it returns without an
-// error the spans are durable and readable, except those that Rejected counts, which were refused each for what is wrong with it.
+// error the spans are durable and readable, except those that Rejected counts: each was refused for what is wrong with it, or with all others of its trace by a limit
+// that says no however often it is asked, of which Rejected.Limit tells.
 //
 // A *trace.WireError says that otlp is no such message, a *tracedb.TenantError that the tenant can't be; both times nothing
 // was stored. After any other error spans may be stored or not, and may be sent again: what is stored twice is answered once.
@@ -54,7 +59,19 @@ func (w *Writer) Write(ctx context.Context, tenant string, otlp []byte) (trace.R
 		b.entries = append(b.entries, tempodb.Entry{Key: f.TraceID, Value: f.Data})
 	}
 	defer clear(b.entries) // they may point into otlp
-	if err := w.store.Append(ctx, tenant, b.entries); err != nil {
+	err = w.store.Append(ctx, tenant, b.entries)
+	var refused *client.RefusedError
+	if errors.As(err, &refused) {
+		for _, n := range refused.Entries {
+			rejected.Spans += fragments[n].Spans
+		}
+		if rejected.Limit = refused.Err; rejected.Reason != "" {
+			rejected.Reason += "; "
+		}
+		rejected.Reason += status.Convert(refused.Err).Message()
+		return rejected, nil
+	}
+	if err != nil {
 		return trace.Rejected{}, fmt.Errorf("write spans: %w", err)
 	}
 	return rejected, nil

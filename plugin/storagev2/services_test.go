@@ -30,6 +30,8 @@ import (
 	"github.com/jaeger-tempo/tempo/readpath"
 	"github.com/jaeger-tempo/tempo/tempodb"
 	"github.com/jaeger-tempo/tempo/trace"
+	"github.com/jaeger-tempo/tempo/writepath"
+	"github.com/jaeger-tempo/tempo/writepath/limits"
 )
 
 func (w *world) get(ids ...[]byte) (order []string, spans map[string][]*tracepb.ResourceSpans, sizes []int) {
@@ -341,6 +343,20 @@ func TestRefusedSpansAreCountedAndTheOthersStored(t *testing.T) {
 	err = w.conn.Invoke(t.Context(), exportMethod, plugin.NewRaw([]byte("no OTLP")), new(plugin.Raw))
 	if status.Code(err) != codes.InvalidArgument {
 		t.Errorf("bytes that are no request: %v", err)
+	}
+}
+
+func TestATraceOverItsLimitTakesNoOtherWithIt(t *testing.T) {
+	w := newWorld(t)
+	limited := limits.NewStore(w.store, func(string) limits.Limits { return limits.Limits{TraceSpans: 2} })
+	conn := dial(t, Options{Writer: writepath.NewWriter(limited), Reader: w.reader})
+	data := &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{from("shop", someSpan(1, 1), someSpan(2, 1), someSpan(1, 2), someSpan(1, 3))}}
+	rejected, message, err := export(t.Context(), conn, data)
+	if err != nil || rejected != 3 || !strings.Contains(message, "limit of 2") {
+		t.Errorf("%d, %q, %v", rejected, message, err)
+	}
+	if order, _, _ := w.get(traceIDOf(1), traceIDOf(2)); !slices.Equal(order, []string{string(traceIDOf(2))}) {
+		t.Errorf("%x are there", order)
 	}
 }
 

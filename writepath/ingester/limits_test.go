@@ -2,6 +2,7 @@ package ingester_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -177,7 +178,11 @@ func TestATraceOverItsLimitDoesNotTakeOthersOfItsGroupWithIt(t *testing.T) {
 		k := key(id)
 		g.Keys, g.Values = append(g.Keys, k[:]...), append(g.Values, spans(id, 3, "ann"))
 	}
-	refused(t, n.push(g)[0], codes.ResourceExhausted, "limit of 3 recent spans", "the other 3 are stored")
+	outcome := n.push(g)[0]
+	refused(t, outcome, codes.ResourceExhausted, "limit of 3 recent spans", "the other 3 are stored")
+	if !slices.Equal(outcome.GetRefused(), []uint32{0}) {
+		t.Errorf("%d are refused", outcome.GetRefused())
+	}
 	for id, want := range map[uint64]int{1: 0, 2: 3, 3: 3, 4: 3} {
 		if got := n.spansOf("a", id); got != want {
 			t.Errorf("%d spans of trace %d, want %d", got, id, want)

@@ -87,7 +87,7 @@ func (s *server) Push(ctx context.Context, req *ingesterpb.PushRequest) (*ingest
 				resp.Outcomes[m] = &ingesterpb.Outcome{}
 			}
 		}
-		resp.Outcomes[n] = &ingesterpb.Outcome{Code: uint32(r.Code), Message: r.Message, RetryAfterMs: uint32(r.RetryAfter.Milliseconds())}
+		resp.Outcomes[n] = &ingesterpb.Outcome{Code: uint32(r.Code), Message: r.Message, RetryAfterMs: uint32(r.RetryAfter.Milliseconds()), Refused: r.Entries}
 	}
 	return resp, nil
 }

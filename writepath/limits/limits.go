@@ -47,6 +47,8 @@ type Refusal struct {
 	Message    string
 	RetryAfter time.Duration // zero is no hint
 	Refused    int           // how many entries; 0 is all
+	// Entries are those that are refused however often they are tried, ascending, where the others are stored. None: the Refusal is of all of them.
+	Entries []uint32
 }
 
 // Refuse makes a Refusal.
@@ -54,9 +56,13 @@ func Refuse(code codes.Code, reason string, retryAfter time.Duration, format str
 	return &Refusal{Reason: reason, Code: code, Message: fmt.Sprintf(format, args...), RetryAfter: retryAfter}
 }
 
-// Err is the refusal as a gRPC status, with its hint.
+// Err is the refusal as a gRPC status, with its hint; a *client.RefusedError if it is of single entries.
 func (r *Refusal) Err() error {
-	return client.WithRetry(status.New(r.Code, r.Message), r.RetryAfter)
+	err := client.WithRetry(status.New(r.Code, r.Message), r.RetryAfter)
+	if r.Entries == nil {
+		return err
+	}
+	return client.NewRefusedError(r.Entries, err)
 }
 
 // Limiter has the state of the rate limits, and counts what was refused. Its zero value is ready, and its methods may be called concurrently.
@@ -160,7 +166,9 @@ func (a *Admission) Check(entries []tempodb.Entry, now time.Time) ([]tempodb.Ent
 	if ok, again := a.limiter.take(a.tenant, bytes, a.limits, now); !ok {
 		return entries[:0], Refuse(codes.ResourceExhausted, reasonRate, again, "tenant %q sends more than its limit of %d bytes a second", a.tenant, a.limits.RateBytes)
 	}
+	// first is of an entry that may be tried again, if there is one: then all may.
 	var first *Refusal
+	var refused []uint32
 	kept := entries[:0]
 	for n := range entries {
 		e := entries[n]
@@ -170,12 +178,18 @@ func (a *Admission) Check(entries []tempodb.Entry, now time.Time) ([]tempodb.Ent
 		}
 		if r == nil {
 			kept = append(kept, e)
-		} else if first == nil {
+			continue
+		}
+		refused = append(refused, uint32(n))
+		if first == nil || r.RetryAfter > 0 && first.RetryAfter == 0 {
 			first = r
 		}
 	}
 	if first != nil {
-		first.Refused = len(entries) - len(kept)
+		first.Refused = len(refused)
+		if first.RetryAfter == 0 {
+			first.Entries = refused
+		}
 	}
 	if first != nil && len(kept) > 0 {
 		first.Message += fmt.Sprintf(" (of %d pieces of traces that were pushed together the other %d are stored, but for those that are over a limit as well)", len(entries), len(kept))

@@ -95,10 +95,10 @@ func (w *world) write(tenant string, pieces ...*tracepb.ResourceSpans) error {
 		w.t.Fatal(err)
 	}
 	rejected, err := w.writer.Write(w.t.Context(), tenant, data)
-	if rejected.Spans > 0 {
+	if (rejected.Spans > 0) != (rejected.Limit != nil) {
 		w.t.Fatalf("rejected: %+v", rejected)
 	}
-	return err
+	return errors.Join(err, rejected.Limit)
 }
 
 func (w *world) taken(tenant string, pieces ...*tracepb.ResourceSpans) {
@@ -161,6 +161,43 @@ func TestATraceOverItsLimitTakesNoOtherWithIt(t *testing.T) {
 	w.has("a", 1, 3)
 	if got := w.store.Refused()[limits.Refused{Tenant: "a", Reason: "trace spans"}]; got != 1 {
 		t.Errorf("%d pieces of traces are counted as refused", got)
+	}
+}
+
+func TestWhatIsRefusedForGoodIsCountedAndTheRestIsStored(t *testing.T) {
+	w := open(t, limits.Limits{TraceSpans: 3, AttributeBytes: 500})
+	unnamed := w.piece(5, 2, "ann")
+	unnamed.ScopeSpans[0].Spans[0].SpanId = nil
+	data, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{
+		w.piece(1, 4, "ann"), w.piece(2, 3, "ann"), w.piece(3, 2, strings.Repeat("x", 600)), w.piece(4, 1, "ann"), unnamed,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected, err := w.writer.Write(t.Context(), "a", data)
+	if err != nil || rejected.Spans != 4+2+1 || status.Code(rejected.Limit) != codes.ResourceExhausted {
+		t.Errorf("%+v, %v", rejected, err)
+	}
+	for _, says := range []string{"span without ID", "limit of 3 recent spans"} {
+		if !strings.Contains(rejected.Reason, says) {
+			t.Errorf("%q does not say %q", rejected.Reason, says)
+		}
+	}
+	for id, want := range map[uint64]int{1: 0, 2: 3, 3: 0, 4: 1, 5: 1} {
+		w.has("a", id, want)
+	}
+}
+
+func TestWhatMayBeTriedAgainIsAnErrorOfAll(t *testing.T) {
+	w := open(t, limits.Limits{TraceSpans: 3, LiveTraces: 2})
+	w.taken("a", w.piece(1, 1, "ann"))
+	data, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{w.piece(1, 3, "ann"), w.piece(2, 1, "ann"), w.piece(3, 1, "ann")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected, err := w.writer.Write(t.Context(), "a", data)
+	if _, again := client.RetryAfter(err); !again || rejected != (trace.Rejected{}) {
+		t.Errorf("%+v, %v", rejected, err)
 	}
 }
 

@@ -174,6 +174,27 @@ func TestOutcomesKeepTheirMeaning(t *testing.T) {
 	}
 }
 
+func TestSingleEntriesAreRefused(t *testing.T) {
+	t.Parallel()
+	answer := &ingesterpb.Outcome{Code: uint32(codes.InvalidArgument), Message: "too long"}
+	c := connect(t, Options{}, &server{push: func(context.Context, *ingesterpb.PushRequest) (*ingesterpb.PushResponse, error) {
+		return &ingesterpb.PushResponse{Outcomes: []*ingesterpb.Outcome{answer}}, nil
+	}})
+	group := NewGroup("acme", []tempodb.Entry{{Key: tempodb.Key{1}}, {Key: tempodb.Key{2}}, {Key: tempodb.Key{3}}})
+	answer.Refused = []uint32{0, 2}
+	outcomes, err := c.Push(t.Context(), []Group{group})
+	var refused *RefusedError
+	if err != nil || !errors.As(outcomes[0], &refused) || !slices.Equal(refused.Entries, []int{0, 2}) || status.Code(outcomes[0]) != codes.InvalidArgument {
+		t.Errorf("%v, %v", outcomes, err)
+	}
+	for _, nonsense := range [][]uint32{{3}, {1 << 31}, {1, 1}, {2, 0}} {
+		answer.Refused = nonsense
+		if outcomes, err := c.Push(t.Context(), []Group{group}); status.Code(err) != codes.Internal {
+			t.Errorf("entries %d of 3 are refused: %v, %v", nonsense, outcomes, err)
+		}
+	}
+}
+
 func TestAServerThatIsGoneIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
 	s := &server{push: func(context.Context, *ingesterpb.PushRequest) (*ingesterpb.PushResponse, error) {

@@ -23,7 +23,8 @@ import (
 // Group is what has one outcome: entries of one tenant, in the form in which they go to ingesters. It is stored whole, but for the traces that a limit
 // refuses. It never changes, so that the same one may go to several.
 type Group struct {
-	wire mem.Buffer // a field of ingesterpb.PushRequest
+	wire    mem.Buffer // a field of ingesterpb.PushRequest
+	entries int
 }
 
 // MaxGroup bounds the Size of a Group that a Push can have.
@@ -67,7 +68,7 @@ func NewGroup(tenant string, entries []tempodb.Entry, indexes ...int) Group {
 		b = append(b, byte(tagValues))
 		b = protowire.AppendBytes(b, at(i).Value)
 	}
-	return Group{mem.SliceBuffer(b)}
+	return Group{mem.SliceBuffer(b), n}
 }
 
 // Size returns how many bytes the group takes in memory and in a message.
@@ -79,7 +80,7 @@ func (g Group) Size() int {
 }
 
 // Push stores groups, which together have at most MaxGroup bytes. The error concerns all of them: some may be stored nevertheless. Without one there is an outcome for each group,
-// nil for what is stored; or no outcomes, if everything is.
+// nil for what is stored, a *RefusedError if it is but for single entries; or no outcomes, if everything is.
 func (c *Client) Push(ctx context.Context, groups []Group) (outcomes []error, err error) {
 	c.begin()
 	defer c.end()
@@ -100,8 +101,37 @@ func (c *Client) Push(ctx context.Context, groups []Group) (outcomes []error, er
 	outcomes = make([]error, len(groups))
 	for i, o := range answer.Outcomes {
 		outcomes[i] = c.explain(outcomeError(o))
+		if o.Code == 0 || len(o.Refused) == 0 {
+			continue
+		}
+		for n, entry := range o.Refused {
+			if int(entry) >= groups[i].entries || n > 0 && entry <= o.Refused[n-1] {
+				return nil, c.nonsense("entry %d of %d is refused", entry, groups[i].entries)
+			}
+		}
+		outcomes[i] = NewRefusedError(o.Refused, outcomes[i])
 	}
 	return outcomes, nil
+}
+
+// RefusedError is about some entries of an Append or a Group, which are refused however often they are tried. The others are stored.
+type RefusedError struct {
+	// Entries are their indexes, in ascending order.
+	Entries []int
+	// Err is a gRPC status: why the first of them is.
+	Err error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// NewRefusedError makes a RefusedError of the entries that an Outcome names.
+func NewRefusedError(entries []uint32, err error) *RefusedError {
+	e := &RefusedError{Entries: make([]int, len(entries)), Err: err}
+	for i, n := range entries {
+		e.Entries[i] = int(n)
+	}
+	return e
 }
 
 // pushRequest is an ingesterpb.PushRequest: its fields, one after the other.

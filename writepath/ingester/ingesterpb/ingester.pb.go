@@ -182,7 +182,9 @@ type Outcome struct {
 	Code    uint32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// After how many milliseconds it may be tried again; 0 says nothing.
-	RetryAfterMs  uint32 `protobuf:"varint,3,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	RetryAfterMs uint32 `protobuf:"varint,3,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	// Which values of the group are refused for good, ascending, while the others are stored. None: the outcome is of all of them.
+	Refused       []uint32 `protobuf:"varint,4,rep,packed,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -236,6 +238,13 @@ func (x *Outcome) GetRetryAfterMs() uint32 {
 		return x.RetryAfterMs
 	}
 	return 0
+}
+
+func (x *Outcome) GetRefused() []uint32 {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
 }
 
 // Source says what an answer is worth. It comes with the first message of each.
@@ -831,11 +840,12 @@ const file_writepath_ingester_ingesterpb_ingester_proto_rawDesc = "" +
 	"\x04keys\x18\x02 \x01(\fR\x04keys\x12\x16\n" +
 	"\x06values\x18\x03 \x03(\fR\x06values\"F\n" +
 	"\fPushResponse\x126\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x1a.tempo.ingester.v1.OutcomeR\boutcomes\"]\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x1a.tempo.ingester.v1.OutcomeR\boutcomes\"w\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"`\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\x12\x18\n" +
+	"\arefused\x18\x04 \x03(\rR\arefused\"`\n" +
 	"\x06Source\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x1e\n" +
