@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -90,7 +91,7 @@ func (r *clusterWriteResult) plugin(ctx context.Context, o *options, c *ingester
 	}
 	defer stop()
 	client := storage_v1.NewSpanWriterPluginClient(conn)
-	if err := writable(ctx, client, spans[0]); err != nil {
+	if err := c.writable(ctx, client, spans[0]); err != nil {
 		return err
 	}
 	used := func() (time.Duration, error) {
@@ -124,11 +125,19 @@ func (r *clusterWriteResult) plugin(ctx context.Context, o *options, c *ingester
 	return verify(ctx, reader, parts)
 }
 
-// writable waits until a span can be written: until the plugin knows the ring.
-func writable(ctx context.Context, client storage_v1.SpanWriterPluginClient, span *model.Span) error {
+// writable waits until a span was written to each of the ingesters: until the plugin knows the ring, and reaches all of it.
+func (c *ingesters) writable(ctx context.Context, client storage_v1.SpanWriterPluginClient, span *model.Span) error {
 	var err error
 	for begin := time.Now(); time.Since(begin) < 30*time.Second; time.Sleep(10 * time.Millisecond) {
-		if _, err = client.WriteSpan(ctx, &storage_v1.WriteSpanRequest{Span: span}); err == nil {
+		if _, err = client.WriteSpan(ctx, &storage_v1.WriteSpanRequest{Span: span}); err != nil {
+			continue
+		}
+		for _, p := range c.of {
+			if _, err = os.Stat(p.log()); err != nil {
+				break
+			}
+		}
+		if err == nil {
 			return nil
 		}
 	}
@@ -167,7 +176,7 @@ func (r *clusterWriteResult) replay(o *options, c *ingesters) error {
 	if err := p.kill(); err != nil {
 		return err
 	}
-	if err := sizes(filepath.Join(p.dir, "ingester", "log"), func(path string, size int64) {
+	if err := sizes(p.log(), func(path string, size int64) {
 		if strings.HasSuffix(path, ".wal") {
 			r.ReplayBytes += size
 		}

@@ -113,6 +113,9 @@ func (p *ingesterProcess) start(o *options) error {
 }
 
 // ready waits until the process is, and returns how long that took.
+// log is the folder of what it has that is not in blocks. It is there after the first write.
+func (p *ingesterProcess) log() string { return filepath.Join(p.dir, "ingester", "log") }
+
 func (p *ingesterProcess) ready() (time.Duration, error) {
 	begin := time.Now()
 	for time.Since(begin) < 2*time.Minute {

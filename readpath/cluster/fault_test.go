@@ -52,7 +52,8 @@ func TestAnAnswerThatMayLackSomethingSaysSo(t *testing.T) {
 			c := newCluster(t.TempDir(), time.Hour)
 			key := c.fill(t)
 			s := mustOpen(t, c, Options{Timeout: 30 * time.Millisecond})
-			c.replicas[0].fault, c.replicas[2].fault = first, second
+			c.replicas[0].turn(first)
+			c.replicas[2].turn(second)
 			if second == sound { // a replica that is not heard of is as good as dead
 				c.forgot = []ring.Instance{{Address: "ingester-4"}}
 			}
@@ -158,9 +159,7 @@ func TestOneSilentIngesterIsWaitedForOnce(t *testing.T) {
 	}
 	get()
 	bad := c.replicas[1]
-	bad.mu.Lock()
-	bad.fault = silent
-	bad.mu.Unlock()
+	bad.turn(silent)
 	if took := get(); took < patience {
 		t.Errorf("given up after %v", took)
 	}
@@ -183,15 +182,13 @@ func TestAnIngesterThatAnswersAgainIsWaitedForAgain(t *testing.T) {
 	key := c.fill(t)
 	s := mustOpen(t, c, Options{Timeout: 20 * time.Millisecond, Patience: time.Millisecond})
 	bad := c.replicas[1]
-	bad.fault = silent
+	bad.turn(silent)
 	all(t.Context(), t, s, key)
 	m := s.health.of(bad.address, &ring.ReadSet{})
 	if !m.isLagging() {
 		t.Fatal("it does not lag")
 	}
-	bad.mu.Lock()
-	bad.fault = sound
-	bad.mu.Unlock()
+	bad.turn(sound)
 	for deadline := time.Now().Add(30 * time.Second); m.isLagging(); {
 		if all(t.Context(), t, s, key); time.Now().After(deadline) {
 			t.Fatal("it is still not waited for")
@@ -203,7 +200,7 @@ func TestAQuestionEndsWithItsContext(t *testing.T) {
 	c := newCluster(t.TempDir(), time.Hour)
 	key := c.fill(t)
 	for _, r := range c.replicas {
-		r.fault = silent
+		r.turn(silent)
 	}
 	s := mustOpen(t, c, Options{Timeout: time.Hour})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -43,11 +43,12 @@ func TestAnswersAreThoseOfANaiveModelWhateverOneReplicaDoes(t *testing.T) {
 				}
 			case "fail":
 				if bad >= 0 {
-					c.replicas[bad].fault = sound
+					c.replicas[bad].turn(sound)
 				}
 				bad = pick(3)
-				c.replicas[bad].fault = rapid.SampledFrom([]fault{sound, dead, silent, incomplete, torn}).Draw(rt, "fault")
-				rt.Logf("%s is %v", c.replicas[bad].address, c.replicas[bad].fault)
+				f := rapid.SampledFrom([]fault{sound, dead, silent, incomplete, torn}).Draw(rt, "fault")
+				c.replicas[bad].turn(f)
+				rt.Logf("%s is %v", c.replicas[bad].address, f)
 			case "ask":
 				if err := naive(c.spans).check(t.Context(), s, pick); err != nil {
 					rt.Fatal(err)

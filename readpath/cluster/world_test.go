@@ -121,6 +121,13 @@ func (f fault) String() string {
 
 var errRefused = errors.New("connection refused")
 
+// turn makes the replica behave so from its next answer on. A question that was given up may still be under way.
+func (r *replica) turn(f fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = f
+}
+
 // answer begins an answer: what there is now.
 func (r *replica) answer(ctx context.Context) ([]*entry, client.Source, error) {
 	r.mu.Lock()
