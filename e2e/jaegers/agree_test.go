@@ -59,17 +59,6 @@ func protocols() []protocol {
 	}
 }
 
-// TestClusterAsShipped: the configuration of a cluster, as its README has it.
-func TestClusterAsShipped(t *testing.T) {
-	j := start(t, v57cluster, options{split: true})
-	spans := samples.Trip(model.NewTraceID(3, 3), "cluster")
-	eventually(t, time.Minute, func() error { return j.SendJaegerGRPC(spans[:1]) })
-	if err := j.SendJaegerGRPC(spans[1:]); err != nil {
-		t.Fatal(err)
-	}
-	requireSame(t, "what was sent", sent(spans), j.await(t, spans[0].TraceID, "", len(spans)))
-}
-
 // TestEveryJaegerGivesTheSameAnswers sends the same spans to all four and asks all the same.
 func TestEveryJaegerGivesTheSameAnswers(t *testing.T) {
 	all := startAll(t, options{}, four...)

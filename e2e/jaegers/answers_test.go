@@ -28,6 +28,9 @@ func (j *jaeger) call(method, path, tenant string) ([]byte, error) {
 	if tenant != "" {
 		request.Header.Set("x-tenant", tenant)
 	}
+	if j.token != "" {
+		request.Header.Set("Authorization", "Bearer "+j.token)
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,8 @@
 //   - agree_test.go: the same spans go into all four, over every protocol that each takes, and all four must give the same answers to every question
 //     of their HTTP APIs; those that were sent for.
 //   - tenants_test.go, archive_test.go: two tenants, and archived traces that outlive retention, in each of the four.
+//   - tokens_test.go: tenants that are known by bearer tokens.
+//   - cluster_test.go: a cluster behind v1.57 with plugins, and behind v2 with a server.
 //   - durable_test.go: nothing is lost where Jaegers are known to lose it.
 //
 // The harness is jaegers_test.go (a Jaeger and what it needs behind it), answers_test.go (what its API says, in a form that can be compared). Packages

@@ -133,6 +133,30 @@ func TestKilledServerLosesNoBatchOfV2(t *testing.T) {
 	t.Log(fmt.Sprint(kills, " kills, ", total, " spans acknowledged, all there"))
 }
 
+// TestATraceOverItsLimitHoldsUpNothingInV2: Jaeger v2 as it is configured here sends again what ended with an error, for ever, and its queue waits for that.
+// What a limit refuses for good must be none.
+func TestATraceOverItsLimitHoldsUpNothingInV2(t *testing.T) {
+	const (
+		most  = 10 // spans of a trace
+		times = 12 // two more than the exporter has consumers
+	)
+	j := start(t, v2remote, options{wait: true, limits: fmt.Sprint("limits: {trace_spans: ", most, "}")})
+	for n := range uint64(times) {
+		tooLarge, small := batch(model.NewTraceID(1, n+1), most+1), batch(model.NewTraceID(2, n+1), most)
+		request, err := samples.AsOTLP(slices.Concat(tooLarge, small))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.SendOTLPgRPC(request); err != nil { // when it has an answer
+			t.Fatal(err)
+		}
+		requireSame(t, "a trace within the limit", sent(small), j.await(t, small[0].TraceID, "", most))
+		if got, err := j.trace(tooLarge[0].TraceID, ""); !isNotFound(err) {
+			t.Errorf("a trace over the limit: %d spans, %v", len(got), err)
+		}
+	}
+}
+
 // TestV2CanAcknowledgeWhatIsStored: with wait_for_result, what a sender was told to be taken is there at once, and survives the collector and the server.
 func TestV2CanAcknowledgeWhatIsStored(t *testing.T) {
 	j := start(t, v2remote, options{wait: true})

@@ -25,6 +25,12 @@ type jaeger struct {
 	// collectors are the receivers by tenant where each tenant has its own.
 	collectors map[string]*receivers.Receivers
 
+	// token is what users of its API show; none if empty.
+	token string
+
+	// address and archive are those of the server, if there is one.
+	address, archive string
+
 	// store is the process of the store, programs are Jaeger's, or first of a cluster's. The plugin is a child of Jaeger's: then store is nil.
 	store    *process.Process
 	programs []*process.Process
@@ -32,10 +38,14 @@ type jaeger struct {
 
 // options say how to run one.
 type options struct {
-	tenancy   bool   // every call needs a tenant
-	retention string // a duration; for ever if empty
-	split     bool   // collector and query service apart
-	wait      bool   // v2 acknowledges what is stored, see jaeger-config/v2/README.md
+	tenancy   bool    // every call needs a tenant
+	retention string  // a duration; for ever if empty
+	split     bool    // collector and query service apart
+	wait      bool    // v2 acknowledges what is stored, see jaeger-config/v2/README.md
+	tokens    string  // the lines that docs/tenants.md has for tenants that are known by their tokens, for the server's configuration
+	token     string  // that v2 shows with every call
+	limits    string  // the line of the server's configuration
+	on        *jaeger // whose server to use; nil: an own one
 }
 
 // tenants are those of a Jaeger with tenancy.
@@ -64,6 +74,7 @@ var (
 	v2remote  = kind{"v2 with a server", remoteV2}
 
 	v57cluster = kind{"v1.57 with plugins before a cluster", cluster57} // collector and query service apart
+	v2cluster  = kind{"v2 with a server before a cluster", clusterV2}
 
 	// four are those that are compared.
 	four = []kind{v57plugin, v57remote, v76remote, v2remote}
@@ -154,8 +165,30 @@ func plugin57(t *testing.T, j *jaeger, dir string, o options) {
 
 // cluster57 is collector and query with a plugin each, and the three ingesters and the compactor behind them.
 func cluster57(t *testing.T, j *jaeger, dir string, o options) {
+	env := j.cluster(t, dir)
+	for _, name := range []string{"collector", "query"} {
+		j.v1(t, dir, "v1.57", name, o, append(environment(env), "SPAN_STORAGE_TYPE=grpc-plugin"), "--grpc-storage-plugin.log-level=info",
+			"--grpc-storage-plugin.binary="+program("tempo-plugin"), "--grpc-storage-plugin.configuration-file="+file("v1.57-cluster/tempo-plugin.yaml"))
+	}
+}
+
+// clusterV2 is Jaeger v2 with a server that keeps nothing itself, and the same cluster behind that.
+func clusterV2(t *testing.T, j *jaeger, dir string, o options) {
+	env := j.cluster(t, dir)
+	j.address, j.archive = free(t), free(t)
+	env["TEMPO_LISTEN"], env["TEMPO_ARCHIVE"], env["TEMPO_SERVER_ADMIN"] = j.address, j.archive, "off"
+	j.programs = append(j.programs, &process.Process{
+		Name: "tempo-plugin serve", Log: filepath.Join(dir, "server.log"), Env: environment(env), Dir: dir, Ready: process.Listens(j.address),
+		Command: []string{program("tempo-plugin"), "serve", "--config.file=" + file("v2/tempo-cluster.yaml")},
+	})
+	o.on = j
+	remoteV2(t, j, dir, o)
+}
+
+// cluster adds three ingesters and a compactor, and returns the environment in which other programs join them.
+func (j *jaeger) cluster(t *testing.T, dir string) (env map[string]string) {
 	first := free(t)
-	env := map[string]string{"TEMPO_PATH": dir + "/", "TEMPO_BLOCKS": filepath.Join(dir, "blocks"), "TEMPO_JOIN": first}
+	env = map[string]string{"TEMPO_PATH": dir + "/", "TEMPO_BLOCKS": filepath.Join(dir, "blocks"), "TEMPO_JOIN": first}
 	for i, id := range []string{"ingester-1", "ingester-2", "ingester-3", "compactor-1"} {
 		admin, own := free(t), maps.Clone(env)
 		own["TEMPO_INSTANCE"], own["TEMPO_ADMIN"] = id, admin
@@ -168,10 +201,7 @@ func cluster57(t *testing.T, j *jaeger, dir string, o options) {
 			Command: []string{program("tempo"), "--target=" + role, "--config.file=" + file("v1.57-cluster/tempo.yaml")},
 		})
 	}
-	for _, name := range []string{"collector", "query"} {
-		j.v1(t, dir, "v1.57", name, o, append(environment(env), "SPAN_STORAGE_TYPE=grpc-plugin"), "--grpc-storage-plugin.log-level=info",
-			"--grpc-storage-plugin.binary="+program("tempo-plugin"), "--grpc-storage-plugin.configuration-file="+file("v1.57-cluster/tempo-plugin.yaml"))
-	}
+	return env
 }
 
 // configured returns a shipped configuration, with more lines at its end if a test needs any.
@@ -220,14 +250,26 @@ func (o options) programs() []string {
 
 // serve adds `tempo-plugin serve` with a shipped configuration, and returns its addresses.
 func (j *jaeger) serve(t *testing.T, dir, config string, o options) (address, archive string) {
+	if o.on != nil {
+		return o.on.address, o.on.archive
+	}
 	address, archive = free(t), free(t)
+	j.address, j.archive = address, archive
+	var more []string
+	if o.limits != "" {
+		more = append(more, o.limits)
+	}
+	path := configured(t, dir, config, o, more...)
+	if o.tokens != "" {
+		path = edited(t, dir, path, "  header: x-tenant\n", "  header: x-tenant\n"+o.tokens)
+	}
 	env := map[string]string{
 		"TEMPO_PATH": filepath.Join(dir, "data"), "TEMPO_LISTEN": address, "TEMPO_ARCHIVE": archive, "TEMPO_ADMIN": "off",
-		"TEMPO_TENANCY": fmt.Sprint(o.tenancy), "TEMPO_RETENTION": o.retention,
+		"TEMPO_TENANCY": fmt.Sprint(o.tenancy || o.tokens != ""), "TEMPO_RETENTION": o.retention,
 	}
 	j.store = &process.Process{
 		Name: "tempo-plugin serve", Log: filepath.Join(dir, "store.log"), Env: environment(env), Dir: dir, Ready: process.Listens(address),
-		Command: []string{program("tempo-plugin"), "serve", "--config.file=" + configured(t, dir, config, o)},
+		Command: []string{program("tempo-plugin"), "serve", "--config.file=" + path},
 	}
 	return address, archive
 }
@@ -258,8 +300,11 @@ func (j *jaeger) v1(t *testing.T, dir, version, name string, o options, env []st
 		}
 		flags = append(flags, "--"+flag+"="+*address)
 	}
-	if o.tenancy {
+	if o.tenancy || o.tokens != "" && name == "collector" {
 		flags = append(flags, "--multi-tenancy.enabled=true")
+	}
+	if o.tokens != "" && name == "query" {
+		flags = append(flags, "--query.bearer-token-propagation=true")
 	}
 	j.programs = append(j.programs, &process.Process{
 		Name: "jaeger-" + name + " " + version, Log: filepath.Join(dir, name+".log"), Ready: process.Answers("http://" + admin + "/"), Dir: dir,
@@ -277,6 +322,11 @@ func remoteV2(t *testing.T, j *jaeger, dir string, o options) {
 		health, path := free(t), file("v2/"+config+".yaml")
 		if o.wait {
 			path = edited(t, dir, path, "    queue:\n", "    queue:\n      wait_for_result: true\n")
+		}
+		if o.token != "" { // two backends in the one file
+			for _, endpoint := range []string{`          endpoint: "${env:TEMPO_LISTEN:-localhost:17271}"` + "\n", `          endpoint: "${env:TEMPO_ARCHIVE:-localhost:17273}"` + "\n"} {
+				path = edited(t, dir, path, endpoint, endpoint+`          headers: {authorization: "Bearer `+o.token+`"}`+"\n")
+			}
 		}
 		for _, a := range []*string{&r.OTLPGRPC, &r.OTLPHTTP, &r.JaegerGRPC, &r.ThriftHTTP, &r.ThriftCompact, &r.ThriftBinary, &r.Zipkin} {
 			*a = free(t)
