@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,8 +67,8 @@ func TestTenantsAndTheirLimitsHoldInOneProcess(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, err = s.services.Writer.Write(t.Context(), tenant, otlp)
-				return err
+				rejected, err := s.services.Writer.Write(t.Context(), tenant, otlp)
+				return errors.Join(err, rejected.Limit)
 			}
 			for tenant, most := range map[string]int{"acme": 1, "globex": 3} {
 				for range most {

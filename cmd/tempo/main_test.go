@@ -61,7 +61,7 @@ func write(t *testing.T, text string) (file string) {
 // clusterYAML is the configuration of a cluster on free ports. Its variables are DATA, GOSSIP, JOIN and ID.
 const clusterYAML = `
 storage: {path: "${DATA}/${ID}", blocks: "${DATA}/blocks"}
-ring: {store: memberlist, listen_address: "${GOSSIP:-127.0.0.1:0}", join: "${JOIN:-}", settle: 100ms, heartbeat: 2s, heartbeat_timeout: 4s}
+ring: {store: memberlist, listen_address: "${GOSSIP:-127.0.0.1:0}", join: "${JOIN:-}", settle: 100ms, heartbeat: 2s, heartbeat_timeout: 20s}
 instance: {id: "${ID}"}
 server: {grpc_listen_address: 127.0.0.1:0}
 remote: {listen_address: 127.0.0.1:0, archive_listen_address: 127.0.0.1:0}

@@ -79,7 +79,7 @@ func spanOf(n uint64) *model.Span {
 
 const pluginYAML = `
 storage: {blocks: "${DATA}/blocks"}
-ring: {store: memberlist, join: "${JOIN:-}", settle: 100ms, heartbeat: 2s, heartbeat_timeout: 4s}
+ring: {store: memberlist, join: "${JOIN:-}", settle: 100ms, heartbeat: 2s, heartbeat_timeout: 20s}
 admin: {listen_address: 127.0.0.1:0}
 `
 

@@ -234,6 +234,7 @@ type cluster struct {
 	bucket   *backendtest.Memory
 	replicas []*replica
 	forgot   []ring.Instance // registered, not heard of
+	copies   sync.RWMutex    // held to copy blocks, and alone to compact: that deletes at once here, what no compactor does with a block that is being copied
 
 	mu    sync.Mutex
 	spans []span
@@ -334,6 +335,8 @@ func (c *cluster) upload(ctx context.Context, r *replica, chosen func() bool) er
 	if err != nil {
 		return err
 	}
+	c.copies.RLock()
+	defer c.copies.RUnlock()
 	for _, id := range ids {
 		if err := block.Replicate(ctx, c.bucket, bucket, tenant, id); err != nil {
 			return err
@@ -364,6 +367,8 @@ func (c *cluster) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.copies.Lock()
+	defer c.copies.Unlock()
 	return errors.Join(db.Compact(ctx), db.Close(), os.RemoveAll(dir))
 }
 
