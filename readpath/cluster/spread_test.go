@@ -42,6 +42,7 @@ func serveQuerier(t testing.TB, bucket backend.Bucket) (q *querier.Querier, addr
 
 // Answers do not depend on who reads which blocks: queriers, this process, or some of each.
 func TestAnswersOfQueriersAreThoseOfANaiveModel(t *testing.T) {
+	var spread, fallbacks, asked int64 // of all seeds: which querier a block goes to is by chance, and blocks are few
 	for seed := range uint64(5) {
 		pick := picker(seed)
 		c := newCluster(t.TempDir(), 0)
@@ -71,9 +72,13 @@ func TestAnswersOfQueriersAreThoseOfANaiveModel(t *testing.T) {
 				}
 			}
 		}
-		if stats := s.Stats(); stats.Spread == 0 || stats.Fallbacks == 0 || one.Stats().Questions == 0 || one.Stats().Known > 5 {
-			t.Errorf("%+v, %+v", stats, one.Stats())
+		if one.Stats().Known > 5 {
+			t.Errorf("%+v, %+v", s.Stats(), one.Stats())
 		}
+		spread, fallbacks, asked = spread+s.Stats().Spread, fallbacks+s.Stats().Fallbacks, asked+one.Stats().Questions
+	}
+	if spread == 0 || fallbacks == 0 || asked == 0 {
+		t.Errorf("%d questions were spread, %d fell back, %d came to the querier that lives", spread, fallbacks, asked)
 	}
 }
 
