@@ -39,7 +39,7 @@ func FuzzQuery(f *testing.F) {
 			}
 			return
 		}
-		if !q.StartMin.IsZero() && !q.StartMax.IsZero() && q.StartMin.After(q.StartMax) || q.DurationMax != 0 && q.DurationMin > q.DurationMax ||
+		if !q.StartMin.IsZero() && !q.StartMax.IsZero() && q.StartMin.After(q.StartMax) || q.DurationMin != 0 && q.DurationMax != 0 && q.DurationMin > q.DurationMax || // zero bounds nothing
 			(q.Limit > 0) == (q.PageSize > 0) || q.PageSize > maxPage || len(q.Tags)+len(q.Doubles) > len(p.Attributes) {
 			t.Fatalf("%+v", q)
 		}
