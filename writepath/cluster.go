@@ -93,6 +93,9 @@ func (c *Cluster) Append(ctx context.Context, tenant string, entries []tempodb.E
 	deadline := time.Now().Add(c.opts.RetryFor)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := c.ring.Batch(ctx, tokens, push)
+		if err == nil {
+			return nil
+		}
 		var refused *ring.RefusedError
 		if errors.As(err, &refused) {
 			return &client.RefusedError{Entries: refused.Tokens, Err: refused.Err}

@@ -60,19 +60,19 @@ func (w *Writer) Write(ctx context.Context, tenant string, otlp []byte) (trace.R
 	}
 	defer clear(b.entries) // they may point into otlp
 	err = w.store.Append(ctx, tenant, b.entries)
-	var refused *client.RefusedError
-	if errors.As(err, &refused) {
-		for _, n := range refused.Entries {
-			rejected.Spans += fragments[n].Spans
-		}
-		if rejected.Limit = refused.Err; rejected.Reason != "" {
-			rejected.Reason += "; "
-		}
-		rejected.Reason += status.Convert(refused.Err).Message()
+	if err == nil {
 		return rejected, nil
 	}
-	if err != nil {
+	var refused *client.RefusedError
+	if !errors.As(err, &refused) {
 		return trace.Rejected{}, fmt.Errorf("write spans: %w", err)
 	}
+	for _, n := range refused.Entries {
+		rejected.Spans += fragments[n].Spans
+	}
+	if rejected.Limit = refused.Err; rejected.Reason != "" {
+		rejected.Reason += "; "
+	}
+	rejected.Reason += status.Convert(refused.Err).Message()
 	return rejected, nil
 }
