@@ -363,12 +363,12 @@ func (c *cluster) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.copies.Lock() // before Open, which takes half a block for what a crash has left: the bucket is its own
+	defer c.copies.Unlock()
 	db, err := tempodb.Open(ctx, tempodb.Options{Dir: dir, Bucket: c.bucket, Name: tenant, Codec: codec, NoCompaction: true})
 	if err != nil {
 		return err
 	}
-	c.copies.Lock()
-	defer c.copies.Unlock()
 	return errors.Join(db.Compact(ctx), db.Close(), os.RemoveAll(dir))
 }
 
